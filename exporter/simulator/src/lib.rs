@@ -1,0 +1,1 @@
+//! A PVE cluster in memory.

@@ -1,0 +1,3 @@
+//! Prometheus exporter for Proxmox VE.
+
+pub mod sources;

@@ -1,3 +1,4 @@
 //! Prometheus exporter for Proxmox VE.
 
+pub mod config;
 pub mod sources;

@@ -1,0 +1,151 @@
+//! One cluster: where it is, who asks, whom to trust and how long to wait.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use url::Url;
+
+use super::endpoint::{Endpoint, Proxy};
+use super::fingerprint::Fingerprint;
+use super::guests::GuestFilter;
+use super::quantity;
+use super::secret::{Secret, SecretError, TokenSource};
+use super::settings::SourceSettings;
+use super::token_id::TokenId;
+use crate::sources::name::SourceName;
+
+/// `[clusters.<name>]`: a cluster, or a node that stands alone.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// The API's URLs, in the order in which they are tried.
+    pub endpoints: Vec<Url>,
+    /// The token that asks.
+    pub token_id: TokenId,
+    /// Where its secret comes from.
+    pub token: TokenSource,
+    /// The certificates to trust, whoever signed them; empty for those that an authority vouches for.
+    pub fingerprints: Vec<Fingerprint>,
+    /// The authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether any certificate will do.
+    pub insecure_skip_verify: bool,
+    /// The HTTP proxy to go through.
+    pub proxy: Option<Url>,
+    /// Whether PVE is asked to compress its answers.
+    pub compression: bool,
+    /// The time to establish a connection.
+    pub connect_timeout: Duration,
+    /// The time for one answer.
+    pub request_timeout: Duration,
+    /// The time for a whole refresh of a source, all its requests together.
+    pub refresh_timeout: Duration,
+    /// The bytes of the largest answer that is read.
+    pub body_limit: u64,
+    /// The guests that are reported on.
+    pub guests: GuestFilter,
+    /// What differs from `[sources]` for this cluster.
+    pub sources: BTreeMap<SourceName, SourceSettings>,
+}
+
+impl Cluster {
+    /// A cluster with defaults for all that can have one.
+    #[must_use]
+    pub fn new(endpoints: Vec<Url>, token_id: TokenId, token: TokenSource) -> Self {
+        Self {
+            endpoints,
+            token_id,
+            token,
+            fingerprints: Vec::new(),
+            ca_file: None,
+            insecure_skip_verify: false,
+            proxy: None,
+            compression: false,
+            connect_timeout: connect_timeout(),
+            request_timeout: request_timeout(),
+            refresh_timeout: refresh_timeout(),
+            body_limit: body_limit(),
+            guests: GuestFilter::default(),
+            sources: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the secret of the cluster's token, from its file each time.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenSource::read`].
+    pub fn secret(&self) -> Result<Secret, SecretError> {
+        self.token.read(&self.token_id)
+    }
+}
+
+const fn connect_timeout() -> Duration {
+    Duration::from_secs(3)
+}
+
+/// More than the 30 s after which PVE's own proxy gives a node up, so that its answer about the failure arrives.
+const fn request_timeout() -> Duration {
+    Duration::from_secs(35)
+}
+
+const fn refresh_timeout() -> Duration {
+    Duration::from_secs(60)
+}
+
+const fn body_limit() -> u64 {
+    64 << 20
+}
+
+/// A cluster as it is written, before its secret is located.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClusterTable {
+    pub(super) endpoints: Vec<Endpoint>,
+    token_id: TokenId,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) token_credential: Option<String>,
+    #[serde(default)]
+    pub(super) fingerprints: Vec<Fingerprint>,
+    pub(super) ca_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) insecure_skip_verify: bool,
+    proxy: Option<Proxy>,
+    #[serde(default)]
+    compression: bool,
+    #[serde(default = "connect_timeout", deserialize_with = "quantity::timeout")]
+    connect_timeout: Duration,
+    #[serde(default = "request_timeout", deserialize_with = "quantity::timeout")]
+    request_timeout: Duration,
+    #[serde(default = "refresh_timeout", deserialize_with = "quantity::timeout")]
+    refresh_timeout: Duration,
+    #[serde(default = "body_limit", deserialize_with = "quantity::body_limit")]
+    body_limit: u64,
+    #[serde(default)]
+    guests: GuestFilter,
+    #[serde(default)]
+    sources: BTreeMap<SourceName, SourceSettings>,
+}
+
+impl ClusterTable {
+    /// The cluster, its secret coming from `token`.
+    pub(super) fn with_token(self, token: TokenSource, ca_file: Option<PathBuf>) -> Cluster {
+        Cluster {
+            endpoints: self.endpoints.into_iter().map(|Endpoint(url)| url).collect(),
+            token_id: self.token_id,
+            token,
+            fingerprints: self.fingerprints,
+            ca_file,
+            insecure_skip_verify: self.insecure_skip_verify,
+            proxy: self.proxy.map(|Proxy(url)| url),
+            compression: self.compression,
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+            refresh_timeout: self.refresh_timeout,
+            body_limit: self.body_limit,
+            guests: self.guests,
+            sources: self.sources,
+        }
+    }
+}

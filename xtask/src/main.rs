@@ -1,1 +1,215 @@
-fn main() {}
+//! The tasks of this repository, each a list of steps. `cargo xtask help` names them.
+//!
+//! A step is one command that a contributor could type by hand. Steps run in order and the first failure ends the task.
+
+mod cargo_deny;
+mod prometheus;
+mod steps;
+mod workspace;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+use std::{env, io};
+
+use steps::Step;
+use workspace::{Workspace, run};
+
+const HELP: &str = "\
+Usage: cargo xtask <task>
+
+Tasks:
+  test   Everything a change must pass: format, lints, tests, documentation, licences.
+         Fetches what it needs below target/tools and changes nothing else on the machine.
+  soak   The tests that wait for minutes, in release mode.
+  bench  The benchmarks.
+  help   This text.
+
+Environment:
+  PVE_TEST_PROMETHEUS, PVE_TEST_PROMTOOL
+         The Prometheus that tests start, and its promtool. Without them: those on PATH, else Debian's package.
+";
+
+const TEST: &[Step] = &[
+    Step {
+        name: "format",
+        run: format,
+    },
+    Step {
+        name: "lints",
+        run: lints,
+    },
+    Step {
+        name: "lints of the packaged features",
+        run: lints_of_packaged_features,
+    },
+    Step {
+        name: "tests",
+        run: tests,
+    },
+    Step {
+        name: "documentation",
+        run: documentation,
+    },
+    Step {
+        name: "licences and sources",
+        run: licences_and_sources,
+    },
+];
+const SOAK: &[Step] = &[Step {
+    name: "soak",
+    run: soak,
+}];
+const BENCH: &[Step] = &[Step {
+    name: "bench",
+    run: bench,
+}];
+
+#[derive(Debug, PartialEq, Eq)]
+enum Task {
+    Test,
+    Soak,
+    Bench,
+    Help,
+}
+
+fn main() -> ExitCode {
+    let steps = match task(env::args_os().skip(1)) {
+        Ok(Task::Test) => TEST,
+        Ok(Task::Soak) => SOAK,
+        Ok(Task::Bench) => BENCH,
+        Ok(Task::Help) => {
+            return match io::stdout().write_all(HELP.as_bytes()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+        Err(message) => {
+            eprintln!("xtask: {message}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match steps::run(steps, &Workspace::from_environment()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(()) => ExitCode::FAILURE,
+    }
+}
+
+fn task(arguments: impl Iterator<Item = OsString>) -> Result<Task, String> {
+    let arguments: Vec<OsString> = arguments.collect();
+    match arguments.as_slice() {
+        [] => Err("no task given".to_owned()),
+        [name] => match name.to_str() {
+            Some("test") => Ok(Task::Test),
+            Some("soak") => Ok(Task::Soak),
+            Some("bench") => Ok(Task::Bench),
+            Some("help" | "--help" | "-h") => Ok(Task::Help),
+            _ => Err(format!("no task is called `{}`", name.display())),
+        },
+        [_, extra, ..] => Err(format!("a task takes no arguments, but `{}` came", extra.display())),
+    }
+}
+
+fn format(workspace: &Workspace) -> Result<(), String> {
+    run(workspace.cargo(&["fmt", "--all", "--check"]))
+}
+
+/// All features: what only the soak tests compile must not rot between soaks.
+fn lints(workspace: &Workspace) -> Result<(), String> {
+    let arguments = [
+        "clippy",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    run(workspace.cargo(&arguments))
+}
+
+/// Packages leave the `demo` feature out, so no other step compiles what they hold.
+fn lints_of_packaged_features(workspace: &Workspace) -> Result<(), String> {
+    let arguments = [
+        "clippy",
+        "--locked",
+        "--package",
+        "pve-exporter",
+        "--no-default-features",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    run(workspace.cargo(&arguments))
+}
+
+fn tests(workspace: &Workspace) -> Result<(), String> {
+    run(prometheus::provide(workspace)?.given_to(workspace.cargo(&["test", "--locked", "--workspace"])))
+}
+
+fn documentation(workspace: &Workspace) -> Result<(), String> {
+    let mut command = workspace.cargo(&["doc", "--locked", "--workspace", "--all-features", "--no-deps"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    run(command)
+}
+
+fn licences_and_sources(workspace: &Workspace) -> Result<(), String> {
+    cargo_deny::check(workspace)
+}
+
+fn soak(workspace: &Workspace) -> Result<(), String> {
+    let arguments = [
+        "test",
+        "--locked",
+        "--release",
+        "--package",
+        "pve-exporter",
+        "--features",
+        "soak",
+        "--test",
+        "soak",
+        "--",
+        "--nocapture",
+    ];
+    run(prometheus::provide(workspace)?.given_to(workspace.cargo(&arguments)))
+}
+
+fn bench(workspace: &Workspace) -> Result<(), String> {
+    run(workspace.cargo(&["bench", "--locked", "--package", "pve-exporter"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task_of(arguments: &[&str]) -> Result<Task, String> {
+        task(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn every_task_of_the_help_is_known() {
+        for (name, expected) in [
+            ("test", Task::Test),
+            ("soak", Task::Soak),
+            ("bench", Task::Bench),
+            ("help", Task::Help),
+        ] {
+            assert!(
+                HELP.contains(&format!("\n  {name} ")),
+                "{name} is missing from the help"
+            );
+            assert_eq!(task_of(&[name]), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_wrong_call_is_named() {
+        assert_eq!(task_of(&[]), Err("no task given".to_owned()));
+        assert_eq!(task_of(&["tset"]), Err("no task is called `tset`".to_owned()));
+        assert_eq!(
+            task_of(&["test", "--fast"]),
+            Err("a task takes no arguments, but `--fast` came".to_owned())
+        );
+    }
+}

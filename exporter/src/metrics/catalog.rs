@@ -1,0 +1,210 @@
+//! All metrics: the list that the documentation, the lint and the checks of dashboards and alerts are made from.
+
+use crate::metrics::own::OWN_METRICS;
+use crate::metrics::table::{Kind, Metric, Subject, Unit};
+use crate::subjects::api::Api;
+use crate::subjects::cluster::Cluster;
+use crate::subjects::exporter::Exporter;
+use crate::subjects::guest::Guest;
+use crate::subjects::network::Network;
+use crate::subjects::node::Node;
+use crate::subjects::permission::Permission;
+use crate::subjects::pool::Pool;
+use crate::subjects::process::Process;
+use crate::subjects::source::{Source, SourceFailure};
+use crate::subjects::storage::Storage;
+
+/// One metric, without the row type of its table.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The exposed name.
+    pub name: &'static str,
+    /// The Prometheus type's name.
+    pub kind: &'static str,
+    /// The unit.
+    pub unit: Unit,
+    /// All labels.
+    pub labels: Vec<&'static str>,
+    /// The help text.
+    pub help: &'static str,
+}
+
+/// The metrics of one subject.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The subject's name.
+    pub subject: &'static str,
+    /// What one row stands for.
+    pub rows: &'static str,
+    /// Its metrics.
+    pub entries: Vec<Entry>,
+}
+
+fn group<S: Subject>() -> Group {
+    let entry = |metric: &Metric<S>| Entry {
+        name: metric.name,
+        kind: metric.kind.as_str(),
+        unit: metric.unit,
+        labels: S::LABELS.iter().chain(metric.labels).copied().collect(),
+        help: metric.help,
+    };
+    Group {
+        subject: S::NAME,
+        rows: S::ROWS,
+        entries: S::TABLE.iter().map(entry).collect(),
+    }
+}
+
+/// Every metric of every subject, in the order of the exposition.
+#[must_use]
+pub fn catalog() -> Vec<Group> {
+    let own = OWN_METRICS.iter().map(|metric| Entry {
+        name: metric.name,
+        kind: metric.kind,
+        unit: if metric.name.ends_with("_seconds") {
+            Unit::Seconds
+        } else {
+            Unit::None
+        },
+        labels: metric.labels.to_vec(),
+        help: metric.help,
+    });
+    vec![
+        group::<Exporter>(),
+        group::<Process>(),
+        group::<Cluster>(),
+        group::<Api>(),
+        group::<Source>(),
+        group::<SourceFailure>(),
+        group::<Permission>(),
+        group::<Node>(),
+        group::<Storage>(),
+        group::<Pool>(),
+        group::<Network>(),
+        group::<Guest>(),
+        Group {
+            subject: "exporter's own work",
+            rows: "one per combination of labels that has occurred",
+            entries: own.collect(),
+        },
+    ]
+}
+
+/// The text of `docs/metrics.md`.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Metrics\n\nGenerated from the tables in `exporter/src/subjects/`; a test checks that it is current. A value that is not known\nis no sample: never 0, never NaN. `_info` metrics have the value 1 and carry text; join them by `pve_cluster` and `id`.\n",
+    );
+    for group in catalog() {
+        text += &format!(
+            "\n## {}\n\nRows: {}.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n",
+            group.subject, group.rows
+        );
+        for entry in group.entries {
+            let labels = entry.labels.join(", ");
+            text += &format!(
+                "| `{}` | {} | {labels} | {} |\n",
+                entry.name,
+                entry.kind,
+                entry.help.replace('|', "\\|")
+            );
+        }
+    }
+    text
+}
+
+/// What is wrong with a metric's name, help or labels, by Prometheus' naming rules.
+#[must_use]
+pub fn lint(entry: &Entry) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut demand = |holds: bool, fault: &str| {
+        if !holds {
+            faults.push(format!("{}: {fault}", entry.name));
+        }
+    };
+    let name = entry.name;
+    let stem = name.strip_suffix("_total").unwrap_or(name);
+    demand(
+        name.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+        "not in snake case",
+    );
+    demand(
+        (entry.kind == Kind::Counter.as_str()) == name.ends_with("_total"),
+        "_total goes with a counter and nothing else",
+    );
+    demand(
+        (entry.kind == Kind::Info.as_str()) == name.ends_with("_info"),
+        "_info goes with an info and nothing else",
+    );
+    demand(
+        !["_count", "_sum", "_bucket", "_created"]
+            .iter()
+            .any(|suffix| name.ends_with(suffix)),
+        "a suffix of histograms",
+    );
+    demand(
+        stem.ends_with(entry.unit.as_str()),
+        "the unit is not the name's last word",
+    );
+    let units = ["_bytes", "_seconds", "_ratio", "_hertz"];
+    demand(
+        entry.unit != Unit::None || !units.iter().any(|unit| stem.ends_with(unit)),
+        "a unit in the name but not in the table",
+    );
+    demand(entry.help.ends_with('.'), "the help text does not end in a full stop");
+    demand(
+        !entry.help.contains(['\n', '\\', '"']),
+        "the help text has a character to escape",
+    );
+    let mut labels = entry.labels.clone();
+    labels.sort_unstable();
+    labels.dedup();
+    demand(labels.len() == entry.labels.len(), "a label stands twice");
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_follows_the_naming_rules() {
+        let faults: Vec<_> = catalog()
+            .iter()
+            .flat_map(|group| &group.entries)
+            .flat_map(lint)
+            .collect();
+        assert!(faults.is_empty(), "{faults:#?}");
+    }
+
+    #[test]
+    fn no_name_stands_twice_nor_clashes_after_its_suffix() {
+        let mut families = BTreeSet::new();
+        for entry in catalog().iter().flat_map(|group| &group.entries) {
+            assert!(families.insert(entry.name), "{} stands twice", entry.name);
+            if let Some(family) = entry
+                .name
+                .strip_suffix("_info")
+                .or_else(|| entry.name.strip_suffix("_total"))
+            {
+                assert!(families.insert(family), "{} clashes", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_lint_finds_faults() {
+        let entry = Entry {
+            name: "pve_guest_cpuPercent",
+            kind: "counter",
+            unit: Unit::Ratio,
+            labels: vec!["a", "a"],
+            help: "x",
+        };
+        assert_eq!(lint(&entry).len(), 5);
+    }
+}

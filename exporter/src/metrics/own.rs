@@ -1,0 +1,210 @@
+//! What the exporter counts of its own work, in a `prometheus-client` registry.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use url::Url;
+
+use crate::metrics::exposition::Format;
+use crate::pve::client::Observer;
+
+/// One metric of the registry, for the documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnMetric {
+    /// The exposed name, of a histogram without its suffixes.
+    pub name: &'static str,
+    /// The Prometheus type.
+    pub kind: &'static str,
+    /// The labels.
+    pub labels: &'static [&'static str],
+    /// The help text.
+    pub help: &'static str,
+}
+
+const SCRAPES: OwnMetric = OwnMetric {
+    name: "pve_exporter_scrapes_total",
+    kind: "counter",
+    labels: &[],
+    help: "Scrapes answered.",
+};
+const REFUSED: OwnMetric = OwnMetric {
+    name: "pve_exporter_scrapes_refused_total",
+    kind: "counter",
+    labels: &[],
+    help: "Scrapes refused with 503 because as many as allowed were under way.",
+};
+const SCRAPE_DURATION: OwnMetric = OwnMetric {
+    name: "pve_exporter_scrape_duration_seconds",
+    kind: "histogram",
+    labels: &[],
+    help: "Time from a scrape's request to the first byte of its answer.",
+};
+const REQUESTS: OwnMetric = OwnMetric {
+    name: "pve_exporter_api_requests_total",
+    kind: "counter",
+    labels: &["pve_cluster", "endpoint", "code"],
+    help: "Requests to the PVE API, by HTTP status; code is none where no answer came.",
+};
+const REQUEST_DURATION: OwnMetric = OwnMetric {
+    name: "pve_exporter_api_request_duration_seconds",
+    kind: "histogram",
+    labels: &["pve_cluster"],
+    help: "Time that requests to the PVE API took, to the last byte of the body.",
+};
+
+/// Every metric of the registry.
+pub const OWN_METRICS: &[OwnMetric] = &[SCRAPES, REFUSED, SCRAPE_DURATION, REQUESTS, REQUEST_DURATION];
+
+/// From a cached scrape to a cluster of many thousand guests over a slow link, in seconds.
+const BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    pve_cluster: String,
+    endpoint: String,
+    code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClusterLabel {
+    pve_cluster: String,
+}
+
+/// The exporter's own counters and histograms.
+pub struct Own {
+    registry: Registry,
+    /// Scrapes answered.
+    scrapes: Counter<u64, AtomicU64>,
+    refused: Counter<u64, AtomicU64>,
+    scrape_duration: Histogram,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: Family<ClusterLabel, Histogram>,
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let own = Self {
+            scrapes: Counter::default(),
+            refused: Counter::default(),
+            scrape_duration: Histogram::new(BUCKETS),
+            requests: Family::default(),
+            request_duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            registry: Registry::default(),
+        };
+        // The registry puts the full stop, the unit and `_total` behind what it is given.
+        let help = |metric: &OwnMetric| metric.help.trim_end_matches('.').to_owned();
+        let stem = |metric: &OwnMetric| metric.name.trim_end_matches("_total").trim_end_matches("_seconds");
+        registry.register(stem(&SCRAPES), help(&SCRAPES), own.scrapes.clone());
+        registry.register(stem(&REFUSED), help(&REFUSED), own.refused.clone());
+        registry.register_with_unit(
+            stem(&SCRAPE_DURATION),
+            help(&SCRAPE_DURATION),
+            Unit::Seconds,
+            own.scrape_duration.clone(),
+        );
+        registry.register(stem(&REQUESTS), help(&REQUESTS), own.requests.clone());
+        registry.register_with_unit(
+            stem(&REQUEST_DURATION),
+            help(&REQUEST_DURATION),
+            Unit::Seconds,
+            own.request_duration.clone(),
+        );
+        Self { registry, ..own }
+    }
+}
+
+impl Own {
+    /// A scrape was answered after `took`.
+    pub fn scraped(&self, took: Duration) {
+        self.scrapes.inc();
+        self.scrape_duration.observe(took.as_secs_f64());
+    }
+
+    /// A scrape was refused.
+    pub fn refused(&self) {
+        self.refused.inc();
+    }
+
+    /// What counts the requests to the cluster `name`.
+    #[must_use]
+    pub fn observer(&self, name: &str) -> RequestObserver {
+        RequestObserver {
+            cluster: name.to_owned(),
+            requests: self.requests.clone(),
+            durations: self.request_duration.clone(),
+        }
+    }
+
+    /// The families of the registry that `wanted` admits by their exposed names, as text without the end mark.
+    #[must_use]
+    pub fn text(&self, format: Format, wanted: impl Fn(&str) -> bool) -> String {
+        let mut openmetrics = String::new();
+        // Writing to a String does not fail.
+        text::encode_registry(&mut openmetrics, &self.registry).unwrap_or_default();
+        let mut text = String::with_capacity(openmetrics.len());
+        for family in openmetrics.split("# HELP ").skip(1) {
+            let name = family.split(' ').next().unwrap_or_default();
+            let counter = family.contains(&format!("# TYPE {name} counter\n"));
+            let total = if counter { "_total" } else { "" };
+            if !wanted(&format!("{name}{total}")) {
+                continue;
+            }
+            let family = family.strip_suffix("# EOF\n").unwrap_or(family);
+            match format {
+                Format::OpenMetrics => text.extend(["# HELP ", family]),
+                Format::Classic => text += &classic(name, total, family),
+            }
+        }
+        text
+    }
+}
+
+/// Counts the requests to one cluster.
+pub struct RequestObserver {
+    cluster: String,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<ClusterLabel, Histogram>,
+}
+
+impl Observer for RequestObserver {
+    fn request(&self, endpoint: &Url, status: Option<u16>, took: Duration) {
+        let labels = RequestLabels {
+            pve_cluster: self.cluster.clone(),
+            endpoint: endpoint.as_str().trim_end_matches('/').to_owned(),
+            code: status.map_or_else(|| "none".to_owned(), |status| status.to_string()),
+        };
+        self.requests.get_or_create(&labels).inc();
+        self.durations
+            .get_or_create(&ClusterLabel {
+                pve_cluster: self.cluster.clone(),
+            })
+            .observe(took.as_secs_f64());
+    }
+}
+
+/// A family in classic text, where it is called like its samples and has no unit. `family` begins behind `# HELP `.
+fn classic(name: &str, total: &str, family: &str) -> String {
+    let mut text = String::with_capacity(family.len() + 16);
+    for (number, line) in family.lines().enumerate() {
+        if number == 0 {
+            text.extend([
+                "# HELP ",
+                name,
+                total,
+                line.strip_prefix(name).unwrap_or_default(),
+                "\n",
+            ]);
+        } else if let Some(kind) = line.strip_prefix("# TYPE ").and_then(|line| line.strip_prefix(name)) {
+            text.extend(["# TYPE ", name, total, kind, "\n"]);
+        } else if !line.starts_with('#') {
+            text.extend([line, "\n"]);
+        }
+    }
+    text
+}

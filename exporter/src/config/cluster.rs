@@ -17,7 +17,7 @@ use super::token_id::TokenId;
 use crate::sources::name::SourceName;
 
 /// `[clusters.<name>]`: a cluster, or a node that stands alone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     /// The API's URLs, in the order in which they are tried.
     pub endpoints: Vec<Url>,

@@ -6,13 +6,24 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// The two kinds of guests, as PVE names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GuestKind {
     /// A virtual machine.
     Qemu,
     /// A container.
     Lxc,
+}
+
+impl GuestKind {
+    /// PVE's name for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Qemu => "qemu",
+            Self::Lxc => "lxc",
+        }
+    }
 }
 
 /// `[clusters.<name>.guests]`: the guests that are reported on.

@@ -16,7 +16,7 @@ const LONGEST: usize = 4096;
 const SECRETS_DIRECTORY: &str = "/run/secrets";
 
 /// A secret. It implements neither `Debug` nor `Display`, so that it cannot end up in a log or message by accident.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
@@ -91,7 +91,7 @@ pub enum SecretError {
 }
 
 /// A file that holds the secret of a token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenFile {
     path: PathBuf,
     /// `$CREDENTIALS_DIRECTORY`, whose files systemd hands to this service alone.
@@ -191,7 +191,7 @@ impl TokenFile {
 }
 
 /// Where the secret of a cluster's token comes from.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum TokenSource {
     /// A file, read again after PVE has refused the secret.
     File(TokenFile),

@@ -1,0 +1,29 @@
+//! `GET /nodes`: read only for the certificate fingerprints, which it gives for every node.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::pve::error::DecodeError;
+use crate::pve::perl;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Node<'a> {
+    #[serde(borrow, deserialize_with = "perl::text")]
+    ssl_fingerprint: Cow<'a, str>,
+}
+
+/// Reads the SHA-256 fingerprints, `AA:BB:...`, of all nodes that have one.
+///
+/// # Errors
+/// When the body is no JSON or has no list under `data`.
+pub fn fingerprints(body: &[u8]) -> Result<Vec<String>, DecodeError> {
+    let mut fingerprints = Vec::new();
+    perl::for_each_row(body, &["data"], |node: Node<'_>| {
+        if !node.ssl_fingerprint.is_empty() {
+            fingerprints.push(node.ssl_fingerprint.into_owned());
+        }
+    })?;
+    Ok(fingerprints)
+}

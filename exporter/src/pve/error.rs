@@ -1,0 +1,174 @@
+//! What can go wrong between the exporter and PVE, and the closed list of reasons that labels and logs speak of.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a source has no new data: a label value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FailureReason {
+    /// No connection to any endpoint.
+    Unreachable,
+    /// The certificate is not trusted, or the handshake failed.
+    Tls,
+    /// No answer in time.
+    Timeout,
+    /// 401: the token is wrong, expired or unreadable.
+    Unauthorized,
+    /// 403: a privilege is missing.
+    Forbidden,
+    /// Another status that is no success.
+    Status,
+    /// The body is not what the endpoint promises.
+    Decode,
+    /// The body is larger than the limit.
+    TooLarge,
+    /// The node that would have to answer is offline.
+    Offline,
+}
+
+impl FailureReason {
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::Status => "status",
+            Self::Decode => "decode",
+            Self::TooLarge => "too_large",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+/// A body that is not what its endpoint promises.
+#[derive(Clone, Debug, Error)]
+#[error("{problem}; the body has {length} bytes and begins with {beginning:?}")]
+pub struct DecodeError {
+    problem: String,
+    length: usize,
+    beginning: String,
+}
+
+impl DecodeError {
+    pub(crate) fn new(error: &serde_json::Error, body: &[u8]) -> Self {
+        let beginning = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
+        Self {
+            problem: error.to_string(),
+            length: body.len(),
+            beginning,
+        }
+    }
+}
+
+/// A call that brought no usable answer. It never holds a secret.
+#[derive(Clone, Debug, Error)]
+pub enum ApiError {
+    /// No connection, or it broke.
+    #[error("cannot reach {endpoint}: {problem}")]
+    Unreachable {
+        /// The endpoint's URL.
+        endpoint: String,
+        /// What the transport said.
+        problem: String,
+    },
+    /// The TLS handshake failed.
+    #[error("no trusted TLS connection to {endpoint}: {problem}")]
+    Tls {
+        /// The endpoint's URL.
+        endpoint: String,
+        /// What the TLS library or the fingerprint check said.
+        problem: String,
+    },
+    /// No answer in time.
+    #[error("no complete answer from {endpoint} to GET {path} within {limit:?}")]
+    Timeout {
+        /// The endpoint's URL.
+        endpoint: String,
+        /// The path asked for.
+        path: String,
+        /// The time it was given.
+        limit: Duration,
+    },
+    /// 401, or a secret that cannot be read.
+    #[error("not authorized at {endpoint}: {problem}")]
+    Unauthorized {
+        /// The endpoint's URL.
+        endpoint: String,
+        /// PVE's words, or why the secret cannot be read.
+        problem: String,
+    },
+    /// 403.
+    #[error("GET {path} is forbidden: {problem}")]
+    Forbidden {
+        /// The path asked for.
+        path: String,
+        /// PVE's words, which name the privilege.
+        problem: String,
+    },
+    /// 501 for an unknown method: this PVE does not have the endpoint.
+    #[error("this PVE has no GET {path}")]
+    NotImplemented {
+        /// The path asked for.
+        path: String,
+    },
+    /// Any other status that is no success.
+    #[error("GET {path} answered {status} {problem}")]
+    Status {
+        /// The path asked for.
+        path: String,
+        /// The HTTP status, PVE's own 595 to 599 among them.
+        status: u16,
+        /// PVE's words.
+        problem: String,
+    },
+    /// A body that is not what the endpoint promises.
+    #[error("GET {path}: {problem}")]
+    Decode {
+        /// The path asked for.
+        path: String,
+        /// What was expected and what came.
+        problem: DecodeError,
+    },
+    /// A body larger than the limit.
+    #[error("GET {path}: the body is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// The path asked for.
+        path: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The node is known to be offline; nothing was sent.
+    #[error("node {node} is offline")]
+    Offline {
+        /// The node.
+        node: String,
+    },
+}
+
+impl ApiError {
+    /// The reason, as labels tell it.
+    #[must_use]
+    pub const fn reason(&self) -> FailureReason {
+        match self {
+            Self::Unreachable { .. } => FailureReason::Unreachable,
+            Self::Tls { .. } => FailureReason::Tls,
+            Self::Timeout { .. } => FailureReason::Timeout,
+            Self::Unauthorized { .. } => FailureReason::Unauthorized,
+            Self::Forbidden { .. } => FailureReason::Forbidden,
+            Self::NotImplemented { .. } | Self::Status { .. } => FailureReason::Status,
+            Self::Decode { .. } => FailureReason::Decode,
+            Self::TooLarge { .. } => FailureReason::TooLarge,
+            Self::Offline { .. } => FailureReason::Offline,
+        }
+    }
+
+    /// Whether another endpoint of the cluster may answer where this one did not.
+    pub(crate) const fn another_endpoint_may_answer(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Tls { .. } | Self::Timeout { .. })
+    }
+}

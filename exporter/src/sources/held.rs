@@ -1,0 +1,417 @@
+//! The one rule of collection: who waits for whom, and for how long a value is served.
+//!
+//! A [`Held`] keeps the newest value of one source, its time, and how the last refresh ended. However many ask at once, one
+//! refresh runs, and all of them get its outcome, success or failure alike. A refresh runs as a task of its own: a scraper
+//! that goes away does not stop it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::pve::endpoints::doubling;
+use crate::pve::error::{ApiError, FailureReason};
+use crate::sources::name::SourceName;
+
+/// How long a source that failed is left alone, the first time and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+
+/// The oldest that a live figure is ever served.
+const LIVE_STATE_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// How old the data of one source may get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// The age at which it is read again.
+    pub max_age: Duration,
+    /// Whether a scrape waits for a refresh of a value that is merely old. Else the refresh runs behind it.
+    pub awaited: bool,
+    /// Whether it is live state, which is never served beyond a limit, or inventory.
+    pub live: bool,
+}
+
+impl Pace {
+    /// The pace of `source` at `max_age`.
+    #[must_use]
+    pub const fn new(source: SourceName, max_age: Duration) -> Self {
+        Self {
+            max_age,
+            awaited: matches!(source, SourceName::Resources | SourceName::MetricsExport),
+            live: !matches!(source, SourceName::Version | SourceName::Permissions),
+        }
+    }
+
+    /// The age at which a value is served no more. `interval` is the time seen between scrapes.
+    #[must_use]
+    pub fn max_stale(&self, interval: Duration) -> Duration {
+        let stale = (self.max_age * 3).max(interval.saturating_mul(5) / 2);
+        if self.live { stale.min(LIVE_STATE_LIMIT) } else { stale }
+    }
+
+    fn refresh_at(&self) -> Duration {
+        if self.awaited {
+            self.max_age
+        } else {
+            self.max_age * 4 / 5
+        }
+    }
+}
+
+/// A value and when it was read.
+#[derive(Debug)]
+pub struct Dated<T> {
+    /// The value.
+    pub value: Arc<T>,
+    /// When the request for it was sent.
+    pub at: Instant,
+    /// The same in Unix seconds.
+    pub unix_seconds: f64,
+}
+
+impl<T> Clone for Dated<T> {
+    fn clone(&self) -> Self {
+        Self {
+            value: Arc::clone(&self.value),
+            at: self.at,
+            unix_seconds: self.unix_seconds,
+        }
+    }
+}
+
+/// How the refreshes of a source have gone.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// Whether the last one brought a value; absent before the first.
+    pub up: Option<bool>,
+    /// How long the last one took.
+    pub duration: Option<Duration>,
+    /// How often they failed, by reason.
+    pub failures: BTreeMap<FailureReason, u64>,
+    failed_in_a_row: u32,
+    retry_at: Option<Instant>,
+    last_reason: Option<FailureReason>,
+}
+
+struct State<T> {
+    latest: Option<Dated<T>>,
+    record: Record,
+    running: bool,
+}
+
+/// The newest value of one source.
+pub struct Held<T> {
+    /// What log lines call it, such as `main/resources` or `main/node_status/pve1`.
+    title: String,
+    clock: Clock,
+    state: Mutex<State<T>>,
+    ended: watch::Sender<u64>,
+}
+
+/// What a scrape has to do about a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Start a refresh.
+    pub refresh: bool,
+    /// Wait for the refresh that is under way or to be started.
+    pub wait: bool,
+}
+
+impl<T: Send + Sync + 'static> Held<T> {
+    /// Holds nothing yet.
+    #[must_use]
+    pub fn new(title: String, clock: Clock) -> Arc<Self> {
+        let state = State {
+            latest: None,
+            record: Record::default(),
+            running: false,
+        };
+        Arc::new(Self {
+            title,
+            clock,
+            state: Mutex::new(state),
+            ended: watch::Sender::new(0),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest value, however old.
+    #[must_use]
+    pub fn latest(&self) -> Option<Dated<T>> {
+        self.lock().latest.clone()
+    }
+
+    /// The newest value if it may still be served.
+    #[must_use]
+    pub fn servable(&self, pace: Pace, interval: Duration) -> Option<Arc<T>> {
+        let now = self.clock.now();
+        self.lock()
+            .latest
+            .as_ref()
+            .filter(|latest| now.saturating_duration_since(latest.at) < pace.max_stale(interval))
+            .map(|latest| Arc::clone(&latest.value))
+    }
+
+    /// How refreshes have gone.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        self.lock().record.clone()
+    }
+
+    /// What a scrape at this moment has to do.
+    #[must_use]
+    pub fn need(&self, pace: Pace, interval: Duration) -> Need {
+        let now = self.clock.now();
+        let state = self.lock();
+        if state.record.up == Some(false) {
+            // A failure has been reported; whether it is over is found out behind the scrapes.
+            let due = state.record.retry_at.is_none_or(|retry| retry <= now);
+            return Need {
+                refresh: due && !state.running,
+                wait: false,
+            };
+        }
+        let Some(latest) = &state.latest else {
+            return Need {
+                refresh: !state.running,
+                wait: true,
+            };
+        };
+        let age = now.saturating_duration_since(latest.at);
+        let old = age >= pace.refresh_at();
+        Need {
+            refresh: old && !state.running,
+            wait: old && pace.awaited || age >= pace.max_stale(interval),
+        }
+    }
+
+    /// Whether a refresh has failed and may be tried again.
+    #[must_use]
+    pub fn retry_is_due(&self) -> bool {
+        let now = self.clock.now();
+        let state = self.lock();
+        state.record.up == Some(false) && !state.running && state.record.retry_at.is_none_or(|retry| retry <= now)
+    }
+
+    /// Starts a refresh unless one is under way; either way it can be waited for with [`Held::ended`].
+    pub fn refresh(self: &Arc<Self>, fetch: impl Future<Output = Result<T, ApiError>> + Send + 'static) {
+        {
+            let mut state = self.lock();
+            if state.running {
+                return;
+            }
+            state.running = true;
+        }
+        let end = End {
+            held: Arc::clone(self),
+            started: self.clock.now(),
+            unix_seconds: self.clock.unix_seconds(),
+        };
+        tokio::spawn(async move {
+            let outcome = fetch.await;
+            end.with(outcome);
+        });
+    }
+
+    /// A future that ends with the refresh that is under way now, at once if there is none.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut ended = self.ended.subscribe();
+        let seen = *ended.borrow();
+        let running = self.lock().running;
+        async move {
+            if running {
+                // The sender lives as long as the refresh, so this ends at the latest with it.
+                drop(ended.wait_for(|count| *count != seen).await);
+            }
+        }
+    }
+
+    fn settle(&self, started: Instant, unix_seconds: f64, outcome: Option<Result<T, ApiError>>) {
+        {
+            let mut state = self.lock();
+            let now = self.clock.now();
+            state.running = false;
+            state.record.duration = Some(now.saturating_duration_since(started));
+            match outcome {
+                Some(Ok(value)) => {
+                    if state.record.up == Some(false) {
+                        tracing::info!(source = self.title, "source works again");
+                    }
+                    state.record.up = Some(true);
+                    state.record.failed_in_a_row = 0;
+                    state.record.retry_at = None;
+                    state.record.last_reason = None;
+                    state.latest = Some(Dated {
+                        value: Arc::new(value),
+                        at: started,
+                        unix_seconds,
+                    });
+                }
+                failure => {
+                    let (reason, problem) = match failure {
+                        Some(Err(error)) => (error.reason(), error.to_string()),
+                        _ => (FailureReason::Decode, "the refresh ended without an outcome".to_owned()),
+                    };
+                    if state.record.last_reason != Some(reason) {
+                        tracing::warn!(source = self.title, reason = reason.as_str(), %problem, "source failed");
+                    }
+                    state.record.up = Some(false);
+                    state.record.last_reason = Some(reason);
+                    *state.record.failures.entry(reason).or_default() += 1;
+                    state.record.retry_at = Some(now + doubling(BACK_OFF, state.record.failed_in_a_row));
+                    state.record.failed_in_a_row = state.record.failed_in_a_row.saturating_add(1);
+                }
+            }
+        }
+        self.ended.send_modify(|count| *count += 1);
+    }
+}
+
+/// Settles a refresh however it ends, be it by a panic, so that nobody waits for it for ever.
+struct End<T: Send + Sync + 'static> {
+    held: Arc<Held<T>>,
+    started: Instant,
+    unix_seconds: f64,
+}
+
+impl<T: Send + Sync + 'static> End<T> {
+    fn with(self, outcome: Result<T, ApiError>) {
+        self.held.settle(self.started, self.unix_seconds, Some(outcome));
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for End<T> {
+    fn drop(&mut self) {
+        if self.held.lock().running {
+            self.held.settle(self.started, self.unix_seconds, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const FAST: Pace = Pace {
+        max_age: Duration::from_secs(10),
+        awaited: true,
+        live: true,
+    };
+    const SLOW: Pace = Pace {
+        max_age: Duration::from_secs(100),
+        awaited: false,
+        live: true,
+    };
+    const REFRESH_AND_WAIT: Need = Need {
+        refresh: true,
+        wait: true,
+    };
+    const NOTHING: Need = Need {
+        refresh: false,
+        wait: false,
+    };
+    const BEHIND: Need = Need {
+        refresh: true,
+        wait: false,
+    };
+
+    fn offline() -> ApiError {
+        ApiError::Offline {
+            node: "pve1".to_owned(),
+        }
+    }
+
+    async fn refreshed(held: &Arc<Held<u32>>, outcome: Result<u32, ApiError>) {
+        held.refresh(async move { outcome });
+        held.ended().await;
+    }
+
+    #[tokio::test]
+    async fn a_fast_source_is_awaited_when_old_and_a_slow_one_refreshed_behind() {
+        let clock = Clock::default();
+        let held = Held::new("t".to_owned(), clock.clone());
+        assert_eq!(held.need(FAST, 15 * SECOND), REFRESH_AND_WAIT);
+        refreshed(&held, Ok(1)).await;
+        assert_eq!(held.need(FAST, 15 * SECOND), NOTHING);
+        clock.advance(11 * SECOND);
+        assert_eq!(held.need(FAST, 15 * SECOND), REFRESH_AND_WAIT);
+        assert_eq!(held.need(SLOW, 15 * SECOND), NOTHING);
+        clock.advance(70 * SECOND);
+        assert_eq!(held.need(SLOW, 15 * SECOND), BEHIND);
+        clock.advance(220 * SECOND);
+        assert_eq!(held.need(SLOW, 15 * SECOND), REFRESH_AND_WAIT, "too old to be served");
+        assert!(held.servable(SLOW, 15 * SECOND).is_none());
+        assert!(
+            held.servable(SLOW, 300 * SECOND).is_some(),
+            "a slow scraper gets the value longer"
+        );
+        clock.advance(700 * SECOND);
+        assert!(
+            held.servable(SLOW, 3600 * SECOND).is_none(),
+            "live state is never served beyond 15 minutes"
+        );
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_failed_source_and_it_rests_longer_each_time() {
+        let clock = Clock::default();
+        let held = Held::new("t".to_owned(), clock.clone());
+        for rest in [5, 10, 20, 40, 60, 60] {
+            refreshed(&held, Err(offline())).await;
+            clock.advance((rest - 1) * SECOND);
+            assert_eq!(held.need(FAST, 15 * SECOND), NOTHING);
+            assert!(!held.retry_is_due());
+            clock.advance(SECOND);
+            assert_eq!(held.need(FAST, 15 * SECOND), BEHIND);
+            assert!(held.retry_is_due());
+        }
+        assert_eq!(held.record().failures[&FailureReason::Offline], 6);
+        refreshed(&held, Ok(1)).await;
+        refreshed(&held, Err(offline())).await;
+        clock.advance(5 * SECOND);
+        assert!(held.retry_is_due(), "a success resets the back-off");
+        assert_eq!(
+            held.servable(FAST, 15 * SECOND).as_deref(),
+            Some(&1),
+            "what it brought before is served on"
+        );
+    }
+
+    #[tokio::test]
+    async fn all_callers_share_one_refresh_even_when_the_first_goes_away() {
+        let held = Held::<u32>::new("t".to_owned(), Clock::default());
+        let (runs, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Notify::new()));
+        let mut waiters = Vec::new();
+        for _ in 0..10 {
+            let (runs, gate) = (Arc::clone(&runs), Arc::clone(&gate));
+            held.refresh(async move {
+                runs.fetch_add(1, Ordering::SeqCst);
+                gate.notified().await;
+                Err(offline())
+            });
+            waiters.push(held.ended());
+        }
+        drop(waiters.remove(0));
+        gate.notify_one();
+        futures_util::future::join_all(waiters).await;
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
+        assert_eq!(held.record().up, Some(false));
+    }
+
+    #[tokio::test]
+    async fn a_refresh_that_panics_is_a_failure() {
+        let held: Arc<Held<u32>> = Held::new("t".to_owned(), Clock::default());
+        held.refresh(async { panic!("on purpose") });
+        held.ended().await;
+        assert_eq!(held.record().failures[&FailureReason::Decode], 1);
+        assert_eq!(held.need(FAST, SECOND), NOTHING);
+    }
+}

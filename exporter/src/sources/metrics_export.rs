@@ -1,0 +1,214 @@
+//! `/cluster/metrics/export` (PVE 8.3 and later): the nodes' newest samples, with their times.
+//!
+//! One call brings all nodes, but the node that answers asks the others one after the other. Where that is slow, each
+//! configured endpoint is asked for its own node instead; nodes that it leaves out are asked that way too. What no way
+//! brings comes from `/nodes/{node}/status`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
+use crate::pve::api;
+use crate::pve::client::{Client, Place, Request};
+use crate::pve::error::{ApiError, DecodeError};
+use crate::subjects::node::Activity;
+
+/// An answer slower than this is asked for in another way.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// What the call for all nodes gets; PVE's own fan-out may take 20 s for each node.
+const ALL_NODES_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the call for all nodes is left alone when it was slow, and when PVE does not have it.
+const SLOW_REST: Duration = Duration::from_secs(600);
+const UNSUPPORTED_REST: Duration = Duration::from_secs(3600);
+
+/// The nodes' samples.
+#[derive(Debug, Default)]
+pub struct NodeSamples {
+    /// Each node's newest sample. A node may be missing.
+    pub nodes: BTreeMap<Arc<str>, Activity>,
+    /// Rows that could not be read.
+    pub damaged_rows: u64,
+    /// The endpoint that answered for all nodes.
+    pub endpoint: Option<usize>,
+}
+
+/// Which way the samples are fetched.
+#[derive(Debug, Default)]
+pub struct Way(Mutex<Option<(OtherWay, Instant)>>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OtherWay {
+    EachEndpoint,
+    None,
+}
+
+impl Way {
+    fn other(&self, now: Instant) -> Option<OtherWay> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .filter(|(_, until)| *until > now)
+            .map(|(way, _)| way)
+    }
+
+    fn set(&self, way: OtherWay, until: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((way, until));
+    }
+}
+
+/// Reads the samples of `online` nodes.
+///
+/// # Errors
+/// Every [`ApiError`]. A PVE that does not have the endpoint is no error but has no samples.
+pub async fn fetch(client: &Client, way: &Way, clock: &Clock, online: &[Arc<str>]) -> Result<NodeSamples, ApiError> {
+    match way.other(clock.now()) {
+        Some(OtherWay::None) => return Ok(NodeSamples::default()),
+        Some(OtherWay::EachEndpoint) => return from_endpoints(client, |_| true).await,
+        None => {}
+    }
+    let request = Request {
+        timeout: Some(ALL_NODES_TIMEOUT),
+        ..Request::entry("/cluster/metrics/export")
+    };
+    let started = clock.now();
+    let answer = client.get(&request).await;
+    let slow = clock.now().saturating_duration_since(started) >= SLOW;
+    if slow {
+        way.set(OtherWay::EachEndpoint, clock.now() + SLOW_REST);
+    }
+    let mut samples = match answer {
+        Ok(answer) => {
+            let samples = answer.decode(&request.path, decode)?;
+            NodeSamples {
+                endpoint: Some(answer.endpoint),
+                ..samples
+            }
+        }
+        Err(ApiError::NotImplemented { .. }) => {
+            way.set(OtherWay::None, clock.now() + UNSUPPORTED_REST);
+            return Ok(NodeSamples::default());
+        }
+        Err(ApiError::Timeout { .. }) => return from_endpoints(client, |_| true).await,
+        Err(error) => return Err(error),
+    };
+    let missing = |node: &Arc<str>| online.contains(node) && !samples.nodes.contains_key(node);
+    if online.iter().any(missing) {
+        let others = from_endpoints(client, |node| node.is_some_and(missing))
+            .await
+            .unwrap_or_default();
+        samples.nodes.extend(others.nodes);
+    }
+    Ok(samples)
+}
+
+/// Asks the endpoints of the nodes that `wanted` admits, each for its own node, all at once.
+async fn from_endpoints(client: &Client, wanted: impl Fn(Option<&Arc<str>>) -> bool) -> Result<NodeSamples, ApiError> {
+    let endpoints = client.endpoints().all();
+    let requests = endpoints
+        .iter()
+        .enumerate()
+        .filter(|(_, endpoint)| wanted(endpoint.node.as_ref()))
+        .map(|(index, _)| {
+            let request = Request {
+                place: Place::Endpoint(index),
+                ..Request::entry("/cluster/metrics/export?local-only=1")
+            };
+            async move { client.get(&request).await?.decode(&request.path, decode) }
+        });
+    let mut all = NodeSamples::default();
+    let (mut answered, mut last_error) = (false, None);
+    for outcome in futures_util::future::join_all(requests).await {
+        match outcome {
+            Ok(samples) => {
+                answered = true;
+                all.nodes.extend(samples.nodes);
+                all.damaged_rows += samples.damaged_rows;
+            }
+            Err(error) => last_error = Some(error),
+        }
+    }
+    match last_error {
+        Some(error) if !answered => Err(error),
+        _ => Ok(all),
+    }
+}
+
+/// Turns a body into samples, reading past the rows of guests and storages.
+///
+/// # Errors
+/// When the body is not what the endpoint promises.
+pub fn decode(body: &[u8]) -> Result<NodeSamples, DecodeError> {
+    let mut samples = NodeSamples::default();
+    samples.damaged_rows = api::cluster_metrics_export::decode(body, |row| {
+        let Some(name) = row.id.strip_prefix("node/") else {
+            return;
+        };
+        // A generation in which a part of pvestatd failed has the time 0 and figures of 0.
+        let (Some(time @ 1..), Some(value)) = (row.timestamp, row.value) else {
+            return;
+        };
+        let activity = match samples.nodes.get_mut(name) {
+            Some(activity) => activity,
+            None => samples.nodes.entry(name.into()).or_default(),
+        };
+        match activity.sample_time {
+            Some(newest) if newest > time => return,
+            Some(newest) if newest == time => {}
+            _ => {
+                *activity = Activity {
+                    sample_time: Some(time),
+                    ..Activity::default()
+                }
+            }
+        }
+        match &*row.metric {
+            "cpu_avg1" => activity.load1 = Some(value),
+            "cpu_avg5" => activity.load5 = Some(value),
+            "cpu_avg15" => activity.load15 = Some(value),
+            "cpu_iowait" => activity.iowait = Some(value),
+            "swap_total" => activity.swap_size = whole(value),
+            "swap_used" => activity.swap_usage = whole(value),
+            "net_in" => activity.network_receive = whole(value),
+            "net_out" => activity.network_transmit = whole(value),
+            _ => {}
+        }
+    })?;
+    Ok(samples)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bytes are whole, and negative ones are refused"
+)]
+fn whole(value: f64) -> Option<u64> {
+    (value >= 0.0).then_some(value as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_at_time_0_is_dropped() {
+        let body = br#"{"data":{"data":[
+            {"id":"node/pve1","metric":"cpu_avg1","timestamp":0,"type":"gauge","value":0},
+            {"id":"node/pve2","metric":"cpu_avg1","timestamp":"1786800010","type":"gauge","value":"0.5"},
+            {"id":"node/pve2","metric":"net_in","timestamp":1786800010,"type":"derive","value":12},
+            {"id":"node/pve2","metric":"cpu_avg1","timestamp":1786800000,"type":"gauge","value":9},
+            {"id":"qemu/100","metric":"uptime","timestamp":1786800010,"type":"gauge","value":9}, 7]}}"#;
+        let samples = decode(body).unwrap();
+        assert_eq!(samples.nodes.len(), 1);
+        let expected = Activity {
+            sample_time: Some(1_786_800_010),
+            load1: Some(0.5),
+            network_receive: Some(12),
+            ..Activity::default()
+        };
+        assert_eq!(samples.nodes["pve2"], expected);
+        assert_eq!(samples.damaged_rows, 1);
+    }
+}

@@ -1,0 +1,80 @@
+//! `/access/permissions`: what the token may see, because PVE itself hides what it may not.
+
+use crate::metrics::labels::Identity;
+use crate::pve::api;
+use crate::pve::api::access_permissions::Permissions;
+use crate::pve::client::{Client, Request};
+use crate::pve::error::ApiError;
+use crate::sources::name::SourceName;
+use crate::subjects::permission::Permission;
+
+/// Reads the token's privileges and compares them with what `sources` need.
+///
+/// # Errors
+/// Every [`ApiError`].
+pub async fn fetch(client: &Client, cluster: &str, sources: &[SourceName]) -> Result<Vec<Permission>, ApiError> {
+    let request = Request::entry("/access/permissions");
+    let answer = client.get(&request).await?;
+    let permissions = answer.decode(&request.path, api::access_permissions::decode)?;
+    let mut needed: Vec<(&str, &str)> = sources.iter().flat_map(|source| source.privileges()).copied().collect();
+    needed.sort_unstable();
+    needed.dedup();
+    let row = |(privilege, path): (&'static str, &'static str)| Permission {
+        identity: Identity::new(&[("pve_cluster", cluster), ("privilege", privilege), ("path", path)]),
+        granted: granted(&permissions, privilege, path),
+    };
+    Ok(needed.into_iter().map(row).collect())
+}
+
+/// Whether `privilege` holds on `path`: the nearest path above that PVE lists decides, and it must propagate if it is not
+/// `path` itself.
+fn granted(permissions: &Permissions, privilege: &str, path: &str) -> bool {
+    if let Some(here) = permissions.get(path) {
+        return here.contains_key(privilege);
+    }
+    let mut rest = path;
+    while let Some((above, _)) = rest.rsplit_once('/') {
+        let above = if above.is_empty() { "/" } else { above };
+        if let Some(here) = permissions.get(above) {
+            return here.get(privilege).is_some_and(|propagates| propagates.0 == Some(true));
+        }
+        if above == "/" {
+            break;
+        }
+        rest = above;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn permissions(body: &str) -> Permissions {
+        api::access_permissions::decode(body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_nearest_listed_path_decides() {
+        let map = permissions(
+            r#"{"data":{"/":{"Sys.Audit":1,"VM.Audit":"1","Pool.Audit":0},"/vms":{"VM.Monitor":1},"/storage":{"Datastore.Audit":0}}}"#,
+        );
+        assert!(granted(&map, "Sys.Audit", "/"));
+        assert!(granted(&map, "Sys.Audit", "/nodes"));
+        assert!(
+            !granted(&map, "VM.Audit", "/vms"),
+            "an ACL on /vms replaces what / gives"
+        );
+        assert!(
+            granted(&map, "Datastore.Audit", "/storage"),
+            "held on the path itself, whether it propagates or not"
+        );
+        assert!(!granted(&map, "Pool.Audit", "/pool"), "not propagated");
+        assert!(granted(&map, "Pool.Audit", "/"));
+    }
+
+    #[test]
+    fn a_token_without_rights_has_none() {
+        assert!(!granted(&permissions(r#"{"data":{}}"#), "Sys.Audit", "/"));
+    }
+}

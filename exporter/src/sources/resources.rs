@@ -1,0 +1,401 @@
+//! `/cluster/resources`: every guest, node, storage, pool and network, in one call for any number of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::config::{GuestFilter, GuestKind};
+use crate::metrics::labels::Identity;
+use crate::pve::api::cluster_resources::{Row, decode};
+use crate::pve::client::{Client, Request};
+use crate::pve::error::{ApiError, DecodeError};
+use crate::sources::counters::Counter;
+use crate::subjects::guest::{Figures, Guest, GuestText, fold_state};
+use crate::subjects::network::Network;
+use crate::subjects::pool::Pool;
+use crate::subjects::storage::OnNode;
+
+/// How long the name of a guest that PVE names no more is remembered.
+pub const TEXT_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
+/// From this uptime on a virtual machine has read from its disk, so that counters at 0 mean a silent monitor.
+const BOOTED: u64 = 60;
+
+/// One answer, as subjects.
+#[derive(Debug, Default)]
+pub struct Resources {
+    /// The guests that the filter admits, by id.
+    pub guests: Arc<[Guest]>,
+    /// The nodes, by name.
+    pub nodes: BTreeMap<Arc<str>, NodeRow>,
+    /// The storages, by id.
+    pub storages: Vec<StorageRow>,
+    /// The pools, by name.
+    pub pools: Arc<[Pool]>,
+    /// SDN zones and fabrics, by id.
+    pub networks: Arc<[Network]>,
+    /// Rows that could not be read.
+    pub damaged_rows: u64,
+    /// The endpoint that answered.
+    pub endpoint: usize,
+}
+
+/// What the answer says of a node.
+#[derive(Clone, Debug)]
+pub struct NodeRow {
+    /// Whether it is online; absent when PVE does not know.
+    pub up: Option<bool>,
+    /// Subscription level.
+    pub level: Arc<str>,
+    /// State in HA.
+    pub ha_state: Option<Arc<str>>,
+    /// Version of the control groups.
+    pub cgroup_mode: Option<u64>,
+    /// Seconds since it booted.
+    pub uptime: Option<u64>,
+    /// Share of its CPUs in use.
+    pub cpu_usage: Option<f64>,
+    /// CPUs.
+    pub cpus: Option<f64>,
+    /// Bytes of memory.
+    pub memory_size: Option<u64>,
+    /// Bytes of memory in use.
+    pub memory_usage: Option<u64>,
+    /// Bytes of the root file system.
+    pub root_size: Option<u64>,
+    /// Bytes in use on the root file system.
+    pub root_usage: Option<u64>,
+}
+
+/// What the answer says of a storage on a node.
+#[derive(Clone, Debug)]
+pub struct StorageRow {
+    /// Its labels.
+    pub identity: Identity,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The node.
+    pub node: Arc<str>,
+    /// Type, content and state.
+    pub on_node: OnNode,
+    /// Bytes it holds.
+    pub size: Option<u64>,
+    /// Bytes in use.
+    pub usage: Option<u64>,
+}
+
+/// What is remembered from one answer to the next.
+#[derive(Default)]
+pub struct Memory {
+    guests: HashMap<Box<str>, Remembered>,
+    texts: HashSet<Arc<str>>,
+}
+
+struct Remembered {
+    identity: Identity,
+    text: Option<GuestText>,
+    named_at: Instant,
+    seen_at: Instant,
+    node: Arc<str>,
+    uptime: u64,
+    receive: Counter,
+    transmit: Counter,
+    read: Counter,
+    written: Counter,
+}
+
+impl Memory {
+    /// One copy of each text that many rows share.
+    fn share(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return Arc::clone(known);
+        }
+        let text: Arc<str> = text.into();
+        self.texts.insert(Arc::clone(&text));
+        text
+    }
+
+    /// Forgets guests that are gone and texts that nobody uses.
+    fn forget(&mut self, now: Instant) {
+        self.guests
+            .retain(|_, guest| now.saturating_duration_since(guest.seen_at) < TEXT_REMEMBERED);
+        self.texts.retain(|text| Arc::strong_count(text) > 1);
+    }
+}
+
+/// Reads the list, and tells the client which nodes are offline.
+///
+/// # Errors
+/// Every [`ApiError`].
+pub async fn fetch(
+    client: &Client,
+    cluster: &str,
+    filter: &GuestFilter,
+    memory: &Mutex<Memory>,
+    now: Instant,
+) -> Result<Resources, ApiError> {
+    let request = Request::entry("/cluster/resources");
+    let answer = client.get(&request).await?;
+    let mut resources = {
+        let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+        answer.decode(&request.path, |body| convert(body, cluster, filter, &mut memory, now))?
+    };
+    resources.endpoint = answer.endpoint;
+    client.offline().replace(offline(&resources.nodes));
+    Ok(resources)
+}
+
+fn offline(nodes: &BTreeMap<Arc<str>, NodeRow>) -> BTreeSet<Arc<str>> {
+    nodes
+        .iter()
+        .filter(|(_, node)| node.up == Some(false))
+        .map(|(name, _)| Arc::clone(name))
+        .collect()
+}
+
+/// Turns a body into subjects.
+///
+/// # Errors
+/// When the body is not what the endpoint promises.
+pub fn convert(
+    body: &[u8],
+    cluster: &str,
+    filter: &GuestFilter,
+    memory: &mut Memory,
+    now: Instant,
+) -> Result<Resources, DecodeError> {
+    let mut resources = Resources::default();
+    let (mut guests, mut pools, mut networks) = (Vec::new(), Vec::new(), Vec::new());
+    let mut unnamed = 0;
+    let damaged = decode(body, |row| match &*row.kind {
+        _ if row.id.is_empty() => unnamed += 1,
+        "qemu" => guests.extend(guest(&row, GuestKind::Qemu, cluster, filter, memory, now)),
+        "lxc" => guests.extend(guest(&row, GuestKind::Lxc, cluster, filter, memory, now)),
+        "node" => {
+            let name = memory.share(&row.node);
+            resources.nodes.insert(name, node(&row, memory));
+        }
+        "storage" => resources.storages.push(storage(&row, cluster, memory)),
+        "pool" => pools.push((row.pool.to_string(), pool(&row, cluster))),
+        "sdn" | "network" => networks.push((row.id.to_string(), network(&row, cluster, memory))),
+        // A kind of row that a later PVE brings.
+        _ => {}
+    })?;
+    let offline = offline(&resources.nodes);
+    for guest in &mut guests {
+        // For up to five minutes the guests of a node that died still say running, with their last figures.
+        if offline.contains(&guest.node) {
+            *guest = Guest {
+                lock: guest.lock.clone(),
+                ha_state: guest.ha_state.clone(),
+                ..guest.without_figures()
+            };
+        }
+    }
+    for storage in &mut resources.storages {
+        if offline.contains(&storage.node) {
+            storage.on_node.up = None;
+            (storage.size, storage.usage) = (None, None);
+        }
+    }
+    for (_, network) in &mut networks {
+        network.node_online = !offline.contains(&network.node);
+    }
+    guests.sort_unstable_by_key(|guest| (guest.kind, guest.vmid));
+    pools.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+    networks.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+    resources
+        .storages
+        .sort_unstable_by(|left, right| (&left.name, &left.node).cmp(&(&right.name, &right.node)));
+    resources.guests = guests.into();
+    resources.pools = pools.into_iter().map(|(_, pool)| pool).collect();
+    resources.networks = networks.into_iter().map(|(_, network)| network).collect();
+    resources.damaged_rows = damaged + unnamed;
+    memory.forget(now);
+    Ok(resources)
+}
+
+fn guest(
+    row: &Row<'_>,
+    kind: GuestKind,
+    cluster: &str,
+    filter: &GuestFilter,
+    memory: &mut Memory,
+    now: Instant,
+) -> Option<Guest> {
+    let vmid = row.vmid.and_then(|vmid| u32::try_from(vmid).ok())?;
+    let state = fold_state(&row.status);
+    // Without a sample younger than five minutes PVE tells neither name nor figures.
+    let sampled = row.maxmem.is_some();
+    let node = memory.share(&row.node);
+    let told = GuestText {
+        name: memory.share(&row.name),
+        tags: memory.share(&row.tags),
+        pool: memory.share(&row.pool),
+        template: row.template == Some(true),
+    };
+    let lock = (!row.lock.is_empty()).then(|| memory.share(&row.lock));
+    let ha_state = (!row.hastate.is_empty()).then(|| memory.share(&row.hastate));
+    let remembered = memory
+        .guests
+        .entry(row.id.as_ref().into())
+        .or_insert_with(|| Remembered {
+            identity: Identity::new(&[("pve_cluster", cluster), ("id", &row.id)]),
+            text: None,
+            named_at: now,
+            seen_at: now,
+            node: Arc::clone(&node),
+            uptime: 0,
+            receive: Counter::default(),
+            transmit: Counter::default(),
+            read: Counter::default(),
+            written: Counter::default(),
+        });
+    remembered.seen_at = now;
+    if sampled {
+        remembered.text = Some(told);
+        remembered.named_at = now;
+    } else if now.saturating_duration_since(remembered.named_at) >= TEXT_REMEMBERED {
+        remembered.text = None;
+    }
+    let text = remembered.text.clone();
+    let admitted = filter.admits(
+        kind,
+        vmid,
+        text.as_ref()
+            .map_or("", |text| &*text.tags)
+            .split(';')
+            .filter(|tag| !tag.is_empty()),
+        text.as_ref().map(|text| &*text.pool).filter(|pool| !pool.is_empty()),
+    );
+    let figures = if sampled && state != "unknown" {
+        remembered.figures(row, kind, state, &node)
+    } else {
+        Figures::default()
+    };
+    let identity = remembered.identity.clone();
+    admitted.then_some(Guest {
+        identity,
+        kind,
+        vmid,
+        node,
+        text,
+        state,
+        lock,
+        ha_state,
+        figures,
+    })
+}
+
+impl Remembered {
+    fn figures(&mut self, row: &Row<'_>, kind: GuestKind, state: &str, node: &Arc<str>) -> Figures {
+        let live = state != "stopped";
+        let uptime = row.uptime.unwrap_or(0);
+        let continues = self.node == *node && uptime >= self.uptime;
+        self.node = Arc::clone(node);
+        self.uptime = uptime;
+        // Only a state other than running or stopped is QEMU's own word; those two may be guessed from its process.
+        let told_by_monitor = kind == GuestKind::Qemu && live && state != "running";
+        let disks_silent = row.diskread.unwrap_or(0) == 0 && row.diskwrite.unwrap_or(0) == 0;
+        let has_disk = row.maxdisk.is_some_and(|size| size > 0);
+        let monitor_responding = match kind {
+            GuestKind::Qemu if told_by_monitor => Some(true),
+            GuestKind::Qemu if live && !disks_silent => Some(true),
+            GuestKind::Qemu if live && has_disk && uptime > BOOTED => Some(false),
+            _ => None,
+        };
+        let disks_known = live && monitor_responding != Some(false);
+        Figures {
+            uptime: row.uptime,
+            cpu_usage: row.cpu,
+            cpus: row.maxcpu,
+            memory_size: row.maxmem,
+            memory_usage: row.mem,
+            memory_host_usage: row.memhost.filter(|_| kind == GuestKind::Qemu),
+            disk_size: row.maxdisk.filter(|size| *size > 0),
+            disk_usage: row.disk.filter(|_| kind == GuestKind::Lxc && live),
+            network_receive: self.receive.read(row.netin.filter(|_| live), continues),
+            network_transmit: self.transmit.read(row.netout.filter(|_| live), continues),
+            disk_read: self.read.read(row.diskread.filter(|_| disks_known), continues),
+            disk_written: self.written.read(row.diskwrite.filter(|_| disks_known), continues),
+            monitor_responding,
+        }
+    }
+}
+
+fn node(row: &Row<'_>, memory: &mut Memory) -> NodeRow {
+    NodeRow {
+        up: match &*row.status {
+            "online" => Some(true),
+            "offline" => Some(false),
+            _ => None,
+        },
+        level: memory.share(&row.level),
+        ha_state: (!row.hastate.is_empty()).then(|| memory.share(&row.hastate)),
+        cgroup_mode: row.cgroup_mode,
+        uptime: row.uptime,
+        cpu_usage: row.cpu,
+        cpus: row.maxcpu,
+        memory_size: row.maxmem,
+        memory_usage: row.mem,
+        root_size: row.maxdisk,
+        root_usage: row.disk,
+    }
+}
+
+fn storage(row: &Row<'_>, cluster: &str, memory: &mut Memory) -> StorageRow {
+    // PVE gives the contents in the order of a hash; sorted they do not start new series.
+    let mut content: Vec<&str> = row.content.split(',').filter(|kind| !kind.is_empty()).collect();
+    content.sort_unstable();
+    let available = row.status == "available";
+    StorageRow {
+        identity: Identity::new(&[
+            ("pve_cluster", cluster),
+            ("id", &row.id),
+            ("node", &row.node),
+            ("storage", &row.storage),
+        ]),
+        name: memory.share(&row.storage),
+        node: memory.share(&row.node),
+        on_node: OnNode {
+            plugin: memory.share(&row.plugintype),
+            content: memory.share(&content.join(",")),
+            shared: row.shared,
+            up: (available || row.status == "unknown").then_some(available),
+        },
+        size: row.maxdisk.filter(|_| available),
+        usage: row.disk.filter(|_| available),
+    }
+}
+
+fn pool(row: &Row<'_>, cluster: &str) -> Pool {
+    Pool {
+        identity: Identity::new(&[("pve_cluster", cluster), ("pool", &row.pool)]),
+        cpu_usage: row.cpu,
+        cpus: row.maxcpu,
+        memory_size: row.maxmem,
+        memory_usage: row.mem,
+    }
+}
+
+fn network(row: &Row<'_>, cluster: &str, memory: &mut Memory) -> Network {
+    let name = if row.network.is_empty() { &row.sdn } else { &row.network };
+    let protocol = if row.zone_type.is_empty() {
+        &row.protocol
+    } else {
+        &row.zone_type
+    };
+    Network {
+        identity: Identity::new(&[
+            ("pve_cluster", cluster),
+            ("id", &row.id),
+            ("node", &row.node),
+            ("network", name),
+        ]),
+        kind: if row.network_type == "fabric" { "fabric" } else { "zone" },
+        node: memory.share(&row.node),
+        protocol: memory.share(protocol),
+        status: memory.share(&row.status),
+        node_online: true,
+    }
+}

@@ -1,4 +1,15 @@
-//! Prometheus exporter for Proxmox VE.
+//! Prometheus exporter for Proxmox VE: the library behind the program `pve-exporter`.
+//!
+//! Data flows one way: [`config`] → [`pve`] (client and wire types) → [`sources`] → [`subjects`] (plain structs) →
+//! [`metrics`] (tables and text formats) → [`server`].
 
+pub mod clock;
 pub mod config;
+pub mod estimate;
+pub mod metrics;
+pub mod process;
+pub mod pve;
+pub mod scrape;
+pub mod server;
 pub mod sources;
+pub mod subjects;

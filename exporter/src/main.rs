@@ -1,2 +1,196 @@
-//! bin
-fn main() {}
+//! The program: arguments, logging, signals; everything else is in the library.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use pve_exporter::clock::Clock;
+use pve_exporter::config::{Config, ConfigError, LoadOptions, Log, LogFormat};
+use pve_exporter::scrape::Exporter;
+use pve_exporter::{estimate, metrics, server};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+#[cfg(any())]
+mod demo;
+
+/// Prometheus exporter for Proxmox VE clusters. Without a command it serves /metrics.
+#[derive(Parser)]
+#[command(name = "pve-exporter", version)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Args)]
+struct Options {
+    /// The configuration file; conf.d/*.toml beside it is read as well [default: /etc/pve-exporter/config.toml]
+    #[arg(long = "config.file", value_name = "PATH", global = true)]
+    config_file: Option<PathBuf>,
+    /// The address to serve on [default: [::]:9221]
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
+    listen_address: Option<String>,
+    /// error, warn, info, debug or trace [default: info]
+    #[arg(long = "log.level", value_name = "LEVEL", global = true)]
+    log_level: Option<String>,
+    /// logfmt or json [default: logfmt]
+    #[arg(long = "log.format", value_name = "FORMAT", global = true)]
+    log_format: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a simulated cluster and an exporter for it, to look at
+    #[cfg(any())]
+    Demo(demo::DemoArguments),
+    /// Print the catalogue of all metrics
+    Metrics,
+    /// Ask the configured clusters once and print how many series they give
+    Series {
+        /// Print the number of series for each subject
+        #[arg(long, required = true)]
+        estimate: bool,
+    },
+}
+
+impl Options {
+    fn load(&self) -> Result<Config, ConfigError> {
+        let config = Config::load(&LoadOptions {
+            file: self.config_file.clone(),
+            environment: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+            web_listen_address: self.listen_address.clone(),
+            log_level: self.log_level.clone(),
+            log_format: self.log_format.clone(),
+        })?;
+        config.check_secrets()?;
+        Ok(config)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    runtime.block_on(async {
+        match arguments.command {
+            None => run(arguments.options).await,
+            #[cfg(any())]
+            Some(Command::Demo(demo)) => {
+                start_logging(&Log::default());
+                demo.run(arguments.options.listen_address.as_deref()).await
+            }
+            Some(Command::Metrics) => print(&metrics::catalog::markdown()),
+            Some(Command::Series { .. }) => match arguments.options.load() {
+                Ok(config) => match estimate::table(config).await {
+                    Ok(table) => print(&table),
+                    Err(error) => fail(&error),
+                },
+                Err(error) => misconfigured(&error),
+            },
+        }
+    })
+}
+
+async fn run(options: Options) -> ExitCode {
+    let config = match options.load() {
+        Ok(config) => config,
+        Err(error) => return misconfigured(&error),
+    };
+    start_logging(&config.log);
+    let addresses = config.web.listen_address.clone();
+    let exporter = match Exporter::new(config, Clock::default()) {
+        Ok(exporter) => exporter,
+        Err(error) => return misconfigured(&error),
+    };
+    let listener = match TcpListener::bind(addresses.as_slice()).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(?addresses, %error, "cannot listen");
+            return ExitCode::FAILURE;
+        }
+    };
+    match listener.local_addr() {
+        Ok(address) => tracing::info!(%address, clusters = exporter.cluster_names().len(), "serving metrics"),
+        Err(error) => return fail(&error),
+    }
+    let reloading = Arc::clone(&exporter);
+    let hang_up = match signal(SignalKind::hangup()) {
+        Ok(hang_up) => hang_up,
+        Err(error) => return fail(&error),
+    };
+    tokio::spawn(reload_on_signal(hang_up, reloading, options));
+    serve(listener, exporter).await
+}
+
+async fn reload_on_signal(mut hang_up: tokio::signal::unix::Signal, exporter: Arc<Exporter>, options: Options) {
+    while hang_up.recv().await.is_some() {
+        exporter.reload(options.load());
+    }
+}
+
+/// Serves until SIGTERM or Ctrl-C.
+async fn serve(listener: TcpListener, exporter: Arc<Exporter>) -> ExitCode {
+    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(error), _) | (_, Err(error)) => return fail(&error),
+    };
+    let warming = Arc::clone(&exporter);
+    tokio::spawn(async move { warming.warm_up().await });
+    let retrying = Arc::clone(&exporter);
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            ticks.tick().await;
+            retrying.retry();
+        }
+    });
+    server::serve(listener, exporter, async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("ending; scrapes under way finish");
+    })
+    .await;
+    ExitCode::SUCCESS
+}
+
+fn start_logging(log: &Log) {
+    let level: tracing::level_filters::LevelFilter = log.level.as_str().parse().unwrap_or(tracing::level_filters::LevelFilter::INFO);
+    // Only this program's own lines: libraries below it may log addresses and headers.
+    let filter = tracing_subscriber::filter::Targets::new()
+        .with_target("pve_exporter", level)
+        .with_target("pve_simulator", level);
+    let registry = tracing_subscriber::registry().with(filter);
+    match log.format {
+        LogFormat::Logfmt => registry.with(tracing_logfmt::builder().layer().with_writer(std::io::stderr)).init(),
+        LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)).init(),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the output of a command that prints")]
+fn print(text: &str) -> ExitCode {
+    println!("{}", text.trim_end());
+    ExitCode::SUCCESS
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("pve-exporter: {error}");
+    ExitCode::FAILURE
+}
+
+/// A mistake in the configuration: exit status 2.
+fn misconfigured(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("pve-exporter: {error}");
+    ExitCode::from(2)
+}

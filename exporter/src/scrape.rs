@@ -1,0 +1,280 @@
+//! One scrape: which clusters and sources it covers, how long it may take, and the exposition that answers it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::metrics::exposition::{Exposition, Format, Rows, Section};
+use crate::metrics::labels::Identity;
+use crate::metrics::own::Own;
+use crate::metrics::table::Subject;
+use crate::process;
+use crate::pve::client::ClientError;
+use crate::sources::cluster::{self, ClusterSources, Selection};
+use crate::subjects::exporter::Exporter as ExporterRow;
+
+/// What a scrape asks for.
+#[derive(Clone, Debug)]
+pub struct ScrapeRequest {
+    /// The clusters; empty for all.
+    pub clusters: Vec<String>,
+    /// The sources.
+    pub selection: Selection,
+    /// The text format.
+    pub format: Format,
+    /// How long it may wait for PVE.
+    pub wait: Duration,
+}
+
+/// A scrape that asks for a cluster that is not configured.
+#[derive(Debug, Error)]
+#[error("cluster {name:?} is not configured; there are: {known}")]
+pub struct UnknownCluster {
+    name: String,
+    known: String,
+}
+
+/// A cluster that cannot be set up.
+#[derive(Debug, Error)]
+#[error("cluster {cluster}: {problem}")]
+pub struct StartError {
+    cluster: String,
+    #[source]
+    problem: ClientError,
+}
+
+struct Loaded {
+    config: Arc<Config>,
+    clusters: BTreeMap<String, Arc<ClusterSources>>,
+    at: f64,
+}
+
+/// The exporter: the clusters of one configuration, and what it counts of its own work.
+pub struct Exporter {
+    clock: Clock,
+    own: Own,
+    loaded: RwLock<Arc<Loaded>>,
+    configuration_ok: AtomicBool,
+    ready: AtomicBool,
+}
+
+impl Exporter {
+    /// An exporter for `config`. Nothing is fetched yet.
+    ///
+    /// # Errors
+    /// When a cluster's client cannot be built.
+    pub fn new(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
+        let own = Own::default();
+        let loaded = load(config, &clock, &own, &BTreeMap::new())?;
+        Ok(Arc::new(Self {
+            clock,
+            own,
+            loaded: RwLock::new(Arc::new(loaded)),
+            configuration_ok: AtomicBool::new(true),
+            ready: AtomicBool::new(false),
+        }))
+    }
+
+    /// The configuration in use.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.loaded().config)
+    }
+
+    /// What the exporter counts of its own work.
+    #[must_use]
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
+    /// Whether every source has been fetched once, or has failed.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    fn loaded(&self) -> Arc<Loaded> {
+        Arc::clone(&self.loaded.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Fetches everything once, and is ready then.
+    pub async fn warm_up(&self) {
+        let loaded = self.loaded();
+        let everything = all_sources();
+        // Each source has its own limit, so this ends.
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(300);
+        futures_util::future::join_all(
+            loaded
+                .clusters
+                .values()
+                .map(|cluster| cluster.refresh(&everything, deadline)),
+        )
+        .await;
+        self.ready.store(true, Ordering::Relaxed);
+    }
+
+    /// Retries what has failed, as long as somebody scrapes. To be called about once a second.
+    pub fn retry(&self) {
+        for cluster in self.loaded().clusters.values() {
+            cluster.retry();
+        }
+    }
+
+    /// Takes over a new configuration; a broken one leaves the old in use. Clusters that did not change keep their data.
+    pub fn reload(&self, config: Result<Config, ConfigError>) {
+        let old = self.loaded();
+        let outcome = config
+            .map_err(|error| error.to_string())
+            .and_then(|config| load(config, &self.clock, &self.own, &old.clusters).map_err(|error| error.to_string()));
+        match outcome {
+            Ok(loaded) => {
+                if loaded.config.web != old.config.web || loaded.config.log != old.config.log {
+                    tracing::warn!("changes in [web] and [log] take effect with the next start");
+                }
+                tracing::info!(clusters = loaded.clusters.len(), "configuration reloaded");
+                *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
+                self.configuration_ok.store(true, Ordering::Relaxed);
+            }
+            Err(problem) => {
+                tracing::error!(%problem, "the new configuration is broken, the old one stays in use");
+                self.configuration_ok.store(false, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The names of the clusters.
+    #[must_use]
+    pub fn cluster_names(&self) -> Vec<String> {
+        self.loaded().clusters.keys().cloned().collect()
+    }
+
+    /// Refreshes what `request` needs and puts its answer together.
+    ///
+    /// # Errors
+    /// When it asks for a cluster that is not configured. That PVE cannot be reached is no error.
+    pub async fn scrape(&self, request: &ScrapeRequest) -> Result<Exposition, UnknownCluster> {
+        let started = Instant::now();
+        let loaded = self.loaded();
+        let clusters = chosen(&loaded, &request.clusters)?;
+        let deadline = tokio::time::Instant::now() + request.wait;
+        futures_util::future::join_all(
+            clusters
+                .iter()
+                .map(|cluster| cluster.refresh(&request.selection, deadline)),
+        )
+        .await;
+        let rows: Vec<cluster::Rows> = clusters
+            .iter()
+            .map(|cluster| cluster.rows(&request.selection))
+            .collect();
+        self.own.scraped(started.elapsed());
+        Ok(self.exposition(&loaded, &rows, request.format))
+    }
+
+    fn exposition(&self, loaded: &Loaded, rows: &[cluster::Rows], format: Format) -> Exposition {
+        fn section<S: Subject>(rows: &[cluster::Rows], part: impl Fn(&cluster::Rows) -> &Arc<[S]>) -> Box<dyn Section> {
+            Box::new(Rows::new(rows.iter().map(|rows| Arc::clone(part(rows))).collect()))
+        }
+        let mut sections = vec![
+            Box::new(Rows::new(vec![Arc::from([process::read()])])) as Box<dyn Section>,
+            section(rows, |rows| &rows.cluster),
+            section(rows, |rows| &rows.apis),
+            section(rows, |rows| &rows.sources),
+            section(rows, |rows| &rows.failures),
+            section(rows, |rows| &rows.permissions),
+            section(rows, |rows| &rows.nodes),
+            section(rows, |rows| &rows.storages),
+            section(rows, |rows| &rows.pools),
+            section(rows, |rows| &rows.networks),
+            section(rows, |rows| &rows.guests),
+        ];
+        let metrics = &loaded.config.metrics;
+        let mut series = ExporterRow::TABLE.len() as u64;
+        let mut dropped = BTreeSet::new();
+        for section in &sections {
+            for family in 0..section.families() {
+                let (name, samples) = (section.header(family).name, section.most_samples() as u64);
+                if samples == 0 || metrics.drops(name) {
+                    continue;
+                }
+                // A family is exposed whole or not at all: half of the guests would look like all of them.
+                if metrics.series_budget.is_some_and(|budget| series + samples > budget) {
+                    dropped.insert(name);
+                } else {
+                    series += samples;
+                }
+            }
+        }
+        let exporter = ExporterRow {
+            identity: Identity::new(&[]),
+            configuration_ok: self.configuration_ok.load(Ordering::Relaxed),
+            configuration_loaded: loaded.at,
+            series,
+            series_budget: metrics.series_budget,
+            families_dropped: dropped.len() as u64,
+        };
+        sections.insert(0, Box::new(Rows::new(vec![Arc::from([exporter])])));
+        Exposition::new(
+            format,
+            sections,
+            self.own.text(format, |name| !metrics.drops(name)),
+            |header| !metrics.drops(header.name) && !dropped.contains(header.name),
+        )
+    }
+}
+
+/// Every source.
+#[must_use]
+pub fn all_sources() -> Selection {
+    crate::sources::name::SourceName::ALL.into_iter().collect()
+}
+
+fn chosen(loaded: &Loaded, names: &[String]) -> Result<Vec<Arc<ClusterSources>>, UnknownCluster> {
+    if names.is_empty() {
+        return Ok(loaded.clusters.values().cloned().collect());
+    }
+    let names: BTreeSet<&String> = names.iter().collect();
+    let find = |name: &String| {
+        loaded.clusters.get(name).cloned().ok_or_else(|| UnknownCluster {
+            name: name.clone(),
+            known: loaded
+                .clusters
+                .keys()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+    };
+    names.into_iter().map(find).collect()
+}
+
+fn load(
+    config: Config,
+    clock: &Clock,
+    own: &Own,
+    before: &BTreeMap<String, Arc<ClusterSources>>,
+) -> Result<Loaded, StartError> {
+    let mut clusters = BTreeMap::new();
+    for name in config.clusters.keys() {
+        let failed = |problem| StartError {
+            cluster: name.clone(),
+            problem,
+        };
+        let Some(fresh) = ClusterSources::new(name, &config, clock, Arc::new(own.observer(name))).map_err(failed)?
+        else {
+            continue;
+        };
+        let kept = before.get(name).filter(|old| old.settings() == fresh.settings());
+        clusters.insert(name.clone(), kept.map_or_else(|| Arc::new(fresh), Arc::clone));
+    }
+    Ok(Loaded {
+        config: Arc::new(config),
+        clusters,
+        at: clock.unix_seconds(),
+    })
+}

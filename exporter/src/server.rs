@@ -1,0 +1,257 @@
+//! The HTTP side: routes, limits, and the end of it all.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, RETRY_AFTER, VARY,
+};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
+
+use crate::scrape::{Exporter, ScrapeRequest};
+
+mod body;
+mod negotiation;
+mod parameters;
+
+use body::ExpositionBody;
+
+/// Connections held at once; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 512;
+
+/// The request line and headers together, and how many headers.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
+
+/// How long a client may take to send a request's head; also how long it may stay idle between two requests. Longer than
+/// the usual interval between scrapes, so that Prometheus keeps its connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// How long a client may refuse to take more of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long answers under way get to finish after the signal to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The longest that a scrape waits for PVE, whatever its header says.
+const MAX_WAIT: Duration = Duration::from_secs(120);
+
+const SCRAPE_TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
+
+type Body = Either<Full<Bytes>, ExpositionBody>;
+
+/// Serves `exporter` on `listener` until `shutdown` ends; then accepts nothing more and lets answers under way finish.
+pub async fn serve(listener: TcpListener, exporter: Arc<Exporter>, shutdown: impl Future<Output = ()>) {
+    let scrapes = Arc::new(Semaphore::new(exporter.config().web.max_concurrent_scrapes.get()));
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (ending, _) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        while tasks.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &connections) => accepted,
+        };
+        let Some((stream, permit)) = accepted else { continue };
+        let (exporter, scrapes, ending) = (Arc::clone(&exporter), Arc::clone(&scrapes), ending.subscribe());
+        tasks.spawn(async move {
+            connection(stream, exporter, scrapes, ending).await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    ending.send_replace(true);
+    let finish = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, finish).await.is_err() {
+        tracing::warn!("answers still under way were cut off");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    // The semaphore is never closed.
+    let permit = Arc::clone(connections).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(error) => {
+            // Out of file descriptors, most likely: some will be free in a moment.
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    exporter: Arc<Exporter>,
+    scrapes: Arc<Semaphore>,
+    mut ending: watch::Receiver<bool>,
+) {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let service = service_fn(move |request| {
+        let (exporter, scrapes) = (Arc::clone(&exporter), Arc::clone(&scrapes));
+        async move { Ok::<_, Infallible>(answer(&request, &exporter, &scrapes).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+    let mut connection = std::pin::pin!(connection);
+    // The only change there is tells the end.
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => Some(outcome),
+        _ = ending.changed() => None,
+    };
+    let outcome = match outcome {
+        Some(outcome) => outcome,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+async fn answer(request: &Request<Incoming>, exporter: &Exporter, scrapes: &Arc<Semaphore>) -> Response<Body> {
+    if request.method() != Method::GET {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
+        response
+            .headers_mut()
+            .insert(ALLOW, hyper::header::HeaderValue::from_static("GET"));
+        return response;
+    }
+    match request.uri().path() {
+        "/metrics" => metrics(request, exporter, scrapes).await,
+        "/sd/clusters" => service_discovery(request.headers(), exporter),
+        "/-/healthy" => text(StatusCode::OK, "healthy\n"),
+        "/-/ready" if exporter.is_ready() => text(StatusCode::OK, "ready\n"),
+        "/-/ready" => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the first data are still being fetched\n",
+        ),
+        "/" => html(include_str!("server/index.html")),
+        _ => text(StatusCode::NOT_FOUND, "not found; metrics are at /metrics\n"),
+    }
+}
+
+async fn metrics(request: &Request<Incoming>, exporter: &Exporter, scrapes: &Arc<Semaphore>) -> Response<Body> {
+    let started = Instant::now();
+    let parameters = match parameters::parse(request.uri().query().unwrap_or_default()) {
+        Ok(parameters) => parameters,
+        Err(problem) => return text(StatusCode::BAD_REQUEST, problem.to_string()),
+    };
+    let Ok(permit) = Arc::clone(scrapes).try_acquire_owned() else {
+        exporter.own().refused();
+        let mut response = text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "as many scrapes as allowed are under way\n",
+        );
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, hyper::header::HeaderValue::from_static("1"));
+        return response;
+    };
+    let headers = request.headers();
+    let format = negotiation::format(headers.get_all(ACCEPT));
+    let gzip = negotiation::accepts_gzip(headers.get_all(ACCEPT_ENCODING));
+    let wait = wait(headers, exporter).saturating_sub(started.elapsed());
+    let scrape = ScrapeRequest {
+        clusters: parameters.clusters,
+        selection: parameters.selection,
+        format,
+        wait,
+    };
+    match exporter.scrape(&scrape).await {
+        Ok(exposition) => {
+            let body = ExpositionBody::new(exposition, gzip, permit);
+            let mut response = Response::new(Either::Right(body));
+            let headers = response.headers_mut();
+            headers.insert(
+                CONTENT_TYPE,
+                hyper::header::HeaderValue::from_static(format.content_type()),
+            );
+            headers.insert(VARY, hyper::header::HeaderValue::from_static("accept, accept-encoding"));
+            if gzip {
+                headers.insert(CONTENT_ENCODING, hyper::header::HeaderValue::from_static("gzip"));
+            }
+            response
+        }
+        Err(error) => text(StatusCode::NOT_FOUND, format!("{error}\n")),
+    }
+}
+
+/// How long the scrape may wait for PVE: the scraper's own time-out less a margin for the way back.
+fn wait(headers: &HeaderMap, exporter: &Exporter) -> Duration {
+    let settings = &exporter.config().scrape;
+    let told = headers
+        .get(&SCRAPE_TIMEOUT)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let timeout = told
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .unwrap_or(settings.default_timeout);
+    // A margin larger than half of a short time-out would leave nothing to wait.
+    timeout
+        .saturating_sub(settings.timeout_margin.min(timeout / 2))
+        .min(MAX_WAIT)
+}
+
+/// One target for each cluster, each with an `instance` of its own: all have the exporter's address.
+fn service_discovery(headers: &HeaderMap, exporter: &Exporter) -> Response<Body> {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
+        return text(
+            StatusCode::BAD_REQUEST,
+            "the request has no Host header to tell the target's address\n",
+        );
+    };
+    let groups = exporter.cluster_names().into_iter().map(|name| {
+        serde_json::json!({
+            "targets": [host],
+            "labels": {
+                "__metrics_path__": "/metrics",
+                "__param_cluster": name,
+                "__meta_pve_cluster": name,
+                "instance": name,
+            },
+        })
+    });
+    let body = serde_json::Value::Array(groups.collect()).to_string();
+    plain(StatusCode::OK, "application/json", body)
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    plain(status, "text/plain; charset=utf-8", body)
+}
+
+fn html(body: &'static str) -> Response<Body> {
+    plain(StatusCode::OK, "text/html; charset=utf-8", body)
+}
+
+fn plain(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(body.into())));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    response
+}

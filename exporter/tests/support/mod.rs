@@ -1,4 +1,6 @@
 //! What several integration tests share.
 
+pub mod exporters;
+pub mod fixture_server;
 pub mod prometheus;
 pub mod strict;

@@ -1,0 +1,54 @@
+//! Exporters for tests, and what one scrape of them gives.
+#![allow(dead_code, unreachable_pub, reason = "each test crate includes this module and uses its own part of it")]
+#![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pve_exporter::clock::Clock;
+use pve_exporter::config::{Cluster, Config};
+use pve_exporter::metrics::exposition::Format;
+use pve_exporter::scrape::{Exporter, ScrapeRequest, all_sources};
+
+use super::strict::{Exposition, check_classic, check_openmetrics};
+
+/// An exporter for clusters by name, with a clock that the test moves on.
+pub fn exporter(clusters: &[(&str, Cluster)]) -> (Arc<Exporter>, Clock) {
+    with_config(clusters, |_| {})
+}
+
+/// The same, with more settings.
+pub fn with_config(clusters: &[(&str, Cluster)], change: impl FnOnce(&mut Config)) -> (Arc<Exporter>, Clock) {
+    let clusters = clusters.iter().map(|(name, cluster)| ((*name).to_owned(), cluster.clone())).collect();
+    let mut config = Config { clusters, ..Config::default() };
+    change(&mut config);
+    let clock = Clock::default();
+    (Exporter::new(config, clock.clone()).unwrap(), clock)
+}
+
+/// A scrape of everything.
+pub fn everything(format: Format) -> ScrapeRequest {
+    ScrapeRequest { clusters: Vec::new(), selection: all_sources(), format, wait: Duration::from_secs(20) }
+}
+
+/// Scrapes everything and gives the text.
+pub async fn text(exporter: &Exporter, format: Format) -> String {
+    exporter.scrape(&everything(format)).await.unwrap().into_text()
+}
+
+/// Scrapes everything, and demands that the answer is right by the format.
+pub async fn scrape(exporter: &Exporter) -> Exposition {
+    checked(&text(exporter, Format::OpenMetrics).await, Format::OpenMetrics)
+}
+
+/// Reads an exposition strictly.
+pub fn checked(text: &str, format: Format) -> Exposition {
+    let outcome = match format {
+        Format::OpenMetrics => check_openmetrics(text),
+        Format::Classic => check_classic(text),
+    };
+    outcome.unwrap_or_else(|violations| {
+        let listed: Vec<_> = violations.iter().map(ToString::to_string).collect();
+        panic!("{}\n{text}", listed.join("\n"))
+    })
+}

@@ -20,7 +20,7 @@ pub(crate) fn problem(cluster: &Cluster, entry: usize, path: &str, headers: &Hea
     let token = unescape(token);
     let (id, secret) = token.rsplit_once('=').unwrap_or((&token, ""));
     let known = id == cluster.options.token_id && !cluster.with_faults(|faults| faults.revoked(name, path));
-    if known && secret == cluster.options.token_secret {
+    if known && secret == cluster.token_secret() {
         return None;
     }
     if cluster.with_model(|model| model.nodes[entry].version.has_generic_login_error()) {

@@ -20,6 +20,7 @@ impl CallCounts {
     }
 
     /// Requests for a path template, such as `/nodes/{node}/status`, that arrived at any endpoint, answered or not.
+    /// Those for paths that do not exist have the template `unknown`.
     #[must_use]
     pub fn received_for(&self, template: &str) -> u64 {
         total(&self.received, |(path, _)| path == template)

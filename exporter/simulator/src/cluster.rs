@@ -47,6 +47,7 @@ pub(crate) struct Cluster {
     names: Vec<String>,
     state: Mutex<State>,
     changes: watch::Sender<u64>,
+    token_secret: Mutex<String>,
 }
 
 impl Cluster {
@@ -61,6 +62,7 @@ impl Cluster {
             revision: 0,
         };
         Self {
+            token_secret: Mutex::new(options.token_secret.clone()),
             options,
             time,
             calls: Calls::default(),
@@ -69,6 +71,15 @@ impl Cluster {
             state: Mutex::new(state),
             changes: watch::Sender::new(0),
         }
+    }
+
+    /// The secret of the API token as it is now.
+    pub(crate) fn token_secret(&self) -> String {
+        self.token_secret.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_token_secret(&self, secret: String) {
+        *self.token_secret.lock().unwrap_or_else(PoisonError::into_inner) = secret;
     }
 
     pub(crate) fn node_name(&self, node: usize) -> &str {

@@ -21,7 +21,7 @@ pub struct Options {
     pub name: String,
     /// The API token, `USER@REALM!TOKENID`.
     pub token_id: String,
-    /// The secret of the API token.
+    /// The secret of the API token at the start.
     pub token_secret: String,
     /// How long PVE lets a refused login wait.
     pub unauthorized_delay: Duration,

@@ -147,8 +147,13 @@ impl Simulator {
 
     /// The secret of the API token.
     #[must_use]
-    pub fn token_secret(&self) -> &str {
-        &self.cluster.options.token_secret
+    pub fn token_secret(&self) -> String {
+        self.cluster.token_secret()
+    }
+
+    /// Gives the API token another secret; the old one is refused from now on.
+    pub fn set_token_secret(&self, secret: impl Into<String>) {
+        self.cluster.set_token_secret(secret.into());
     }
 
     /// The simulated time.

@@ -69,13 +69,13 @@ fn render(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
                 ));
             }
         }
-        // Zones of older versions can be asked for; newer ones show networks only when everything is asked for.
-        let networks = if scene.version().has_network_rows() {
+        // Zones of older nodes can be asked for; networks of newer ones come only when everything is asked for.
+        let zones = if shows_network(scene, node) {
             kind.is_none()
         } else {
             wants("sdn")
         };
-        if networks && scene.permitted {
+        if zones && scene.permitted {
             rows.push((order(&format!("network/{name}")), Row::Network(node)));
         }
     }
@@ -219,9 +219,14 @@ fn write_pool(json: &mut Json, pool: &str, sum: PoolSum) {
     }
 }
 
+/// Whether the zone of a node is a `network` row; in mixed clusters there are `sdn` rows, too.
+fn shows_network(scene: &Scene<'_>, index: usize) -> bool {
+    scene.version().has_network_rows() && scene.view.model.nodes[index].version.has_network_rows()
+}
+
 fn write_network(scene: &Scene<'_>, json: &mut Json, index: usize) {
     let name = &scene.view.model.nodes[index].name;
-    if scene.version().has_network_rows() {
+    if shows_network(scene, index) {
         json.string_field("id", &format!("network/{name}/zone/localnetwork"));
         json.string_field("type", "network");
         json.string_field("network", "localnetwork");

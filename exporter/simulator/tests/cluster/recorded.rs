@@ -206,6 +206,25 @@ async fn resources_of_pve_8_have_sdn_rows_and_no_host_memory() {
 }
 
 #[tokio::test]
+async fn mixed_clusters_have_the_rows_of_both_versions() {
+    let simulator = troubled(vec![Version::new(9, 2, 11), Version::new(8, 4, 1)]).await;
+    let simulated = rows(&simulator, "pve1", "/cluster/resources").await;
+    let rows_of = |kind: &str| -> BTreeSet<&str> {
+        simulated
+            .iter()
+            .filter(|row| row["type"] == kind)
+            .map(|row| row["node"].as_str().unwrap())
+            .collect()
+    };
+    assert_eq!(
+        (rows_of("network"), rows_of("sdn")),
+        (["pve1", "pve3"].into(), ["pve2"].into())
+    );
+    let with_host_memory = simulated.iter().filter(|row| row.get("memhost").is_some());
+    assert!(with_host_memory.clone().count() > 0 && with_host_memory.clone().all(|row| row["node"] != "pve2"));
+}
+
+#[tokio::test]
 async fn resources_can_be_asked_for_by_type() {
     let simulator = troubled(vec![Version::new(9, 2, 11)]).await;
     for kind in ["vm", "node", "storage"] {

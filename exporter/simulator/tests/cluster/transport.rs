@@ -122,6 +122,16 @@ async fn a_token_may_be_escaped() {
 }
 
 #[tokio::test]
+async fn a_new_secret_replaces_the_old_one() {
+    let simulator = Simulator::start(quick()).await.unwrap();
+    let mut old = Connection::open(&simulator, "pve1").await.unwrap();
+    assert_eq!(old.get("/version").await.unwrap().status(), 200);
+    simulator.set_token_secret("another");
+    assert_eq!(old.get("/version").await.unwrap().status(), 401);
+    assert_eq!(get(&simulator, "pve1", "/version").await.status(), 200);
+}
+
+#[tokio::test]
 async fn every_error_closes_the_connection() {
     let simulator = Simulator::start(quick()).await.unwrap();
     for (method, path, more, status_line) in [

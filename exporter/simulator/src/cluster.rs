@@ -56,7 +56,7 @@ impl Cluster {
         let names = model.nodes.iter().map(|node| node.name.clone()).collect();
         let state = State {
             model,
-            events: Events::new(options.events),
+            events: Events::new(&options),
             faults: ActiveFaults::default(),
             bodies: Bodies::new(),
             revision: 0,
@@ -97,8 +97,10 @@ impl Cluster {
     /// The state as of now.
     fn current(&self) -> MutexGuard<'_, State> {
         let mut state = self.state();
-        let State { model, events, .. } = &mut *state;
-        events.catch_up(model, self.time.start(), self.time.generation());
+        let State {
+            model, events, faults, ..
+        } = &mut *state;
+        events.catch_up(model, faults, self.time.start(), self.time.generation());
         state
     }
 

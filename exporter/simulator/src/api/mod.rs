@@ -1,0 +1,265 @@
+//! The endpoints of the API: one file each, and the table of them all.
+
+mod access_permissions;
+mod cluster_metrics_export;
+mod cluster_resources;
+mod cluster_status;
+mod node_status;
+mod nodes;
+mod version;
+
+use bytes::Bytes;
+
+use crate::{Version, cluster::Cluster, json::Json, reply::Refusal, view::View};
+
+/// Every endpoint that the simulator knows. Others are answered as PVE answers a path that does not exist.
+const ENDPOINTS: &[&Endpoint] = &[
+    &access_permissions::ENDPOINT,
+    &cluster_metrics_export::ENDPOINT,
+    &cluster_resources::ENDPOINT,
+    &cluster_status::ENDPOINT,
+    &node_status::ENDPOINT,
+    &nodes::ENDPOINT,
+    &version::ENDPOINT,
+];
+
+/// One method of one path.
+pub(crate) struct Endpoint {
+    pub(crate) method: &'static str,
+    /// The path; a segment in braces is a parameter, and `{node}` names the node that executes the call.
+    pub(crate) template: &'static str,
+    /// The version that brought it.
+    pub(crate) since: Version,
+    /// The parameters of the query; others are refused.
+    pub(crate) parameters: &'static [Parameter],
+    /// The object and the privilege without which the call is refused (403).
+    pub(crate) privilege: Option<(&'static str, &'static str)>,
+    pub(crate) answer: Answer,
+}
+
+/// A parameter of a query.
+pub(crate) struct Parameter {
+    name: &'static str,
+    /// The only values that it may have, if it is an enumeration.
+    values: &'static [&'static str],
+    since: Version,
+}
+
+/// Any version that the simulator plays.
+const ALWAYS: Version = Version::new(0, 0, 0);
+
+impl Parameter {
+    /// A parameter that every version knows.
+    const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            values: &[],
+            since: ALWAYS,
+        }
+    }
+
+    const fn one_of(mut self, values: &'static [&'static str]) -> Self {
+        self.values = values;
+        self
+    }
+
+    const fn since(mut self, version: Version) -> Self {
+        self.since = version;
+        self
+    }
+}
+
+/// Who answers.
+#[derive(Clone, Copy)]
+pub(crate) enum Answer {
+    /// The node that executes the call; what is written is the value of `data`.
+    One(Render),
+    /// Every node in turn; what is written are the rows of one of them.
+    EveryNode(Render),
+}
+
+/// Writes what an endpoint has to say.
+pub(crate) type Render = fn(&Scene<'_>, &mut Json) -> Result<(), Refusal>;
+
+/// What an endpoint sees when it answers.
+pub(crate) struct Scene<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) view: &'a View<'a>,
+    pub(crate) call: &'a Call<'a>,
+    /// The node that executes the call.
+    pub(crate) node: usize,
+    /// The token has its rights.
+    pub(crate) permitted: bool,
+}
+
+impl Scene<'_> {
+    /// The version of the node that executes the call.
+    fn version(&self) -> Version {
+        self.view.model.nodes[self.node].version
+    }
+}
+
+/// A call of an endpoint.
+pub(crate) struct Call<'a> {
+    pub(crate) endpoint: &'static Endpoint,
+    pub(crate) path: &'a str,
+    pub(crate) names: Vec<(&'static str, &'a str)>,
+    pub(crate) query: Vec<(String, String)>,
+}
+
+impl<'a> Call<'a> {
+    /// The value of a parameter in the path.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&'a str> {
+        self.names.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+    }
+
+    /// The value of a parameter in the query.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        self.query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// What is wrong with the query.
+    pub(crate) fn invalid_parameter(&self, version: Version) -> Option<Refusal> {
+        self.query.iter().find_map(|(name, value)| {
+            let Some(parameter) = self
+                .endpoint
+                .parameters
+                .iter()
+                .find(|known| known.name == name && known.since <= version)
+            else {
+                let problem = "property is not defined in schema and the schema does not allow additional properties";
+                return Some(Refusal::parameter(name, problem));
+            };
+            let allowed = parameter.values;
+            let problem = || {
+                format!(
+                    "value '{value}' does not have a value in the enumeration '{}'",
+                    allowed.join(", ")
+                )
+            };
+            let wrong = !allowed.is_empty() && !allowed.contains(&value.as_str());
+            wrong.then(|| Refusal::parameter(name, problem()))
+        })
+    }
+
+    fn question(&self, kind: &str) -> String {
+        let mut question = format!("{kind} {}", self.path);
+        for (name, value) in &self.query {
+            question.push_str(&format!(" {name:?}={value:?}"));
+        }
+        question
+    }
+}
+
+/// An endpoint and the parameters in the path that led to it.
+pub(crate) struct Route<'a> {
+    pub(crate) endpoint: &'static Endpoint,
+    pub(crate) names: Vec<(&'static str, &'a str)>,
+}
+
+/// The endpoint of a path.
+pub(crate) fn find<'a>(method: &str, path: &'a str) -> Option<Route<'a>> {
+    let endpoints = ENDPOINTS.iter().filter(|endpoint| endpoint.method == method);
+    endpoints.copied().find_map(|endpoint| {
+        Some(Route {
+            endpoint,
+            names: names(endpoint.template, path)?,
+        })
+    })
+}
+
+fn names<'a>(template: &'static str, path: &'a str) -> Option<Vec<(&'static str, &'a str)>> {
+    let mut names = Vec::new();
+    let mut segments = path.split('/');
+    for wanted in template.split('/') {
+        let segment = segments.next()?;
+        match wanted.strip_prefix('{').and_then(|wanted| wanted.strip_suffix('}')) {
+            Some(name) if !segment.is_empty() => names.push((name, segment)),
+            None if wanted == segment => {}
+            _ => return None,
+        }
+    }
+    segments.next().is_none().then_some(names)
+}
+
+/// The whole body of an answer.
+pub(crate) fn body(
+    cluster: &Cluster,
+    node: usize,
+    call: &Call<'_>,
+    permitted: bool,
+    render: Render,
+) -> Result<Bytes, Refusal> {
+    cluster.body(
+        node,
+        &call.question(if permitted { "body" } else { "poor body" }),
+        |view| {
+            let mut json = json(view, node, call);
+            json.begin_object();
+            json.key("data");
+            render(
+                &Scene {
+                    cluster,
+                    view,
+                    call,
+                    node,
+                    permitted,
+                },
+                &mut json,
+            )?;
+            json.end_object();
+            Ok(Bytes::from(json.finish()))
+        },
+    )
+}
+
+/// The rows of one node in the answer of all.
+pub(crate) fn rows(cluster: &Cluster, node: usize, call: &Call<'_>, render: Render) -> Result<Bytes, Refusal> {
+    cluster.body(node, &format!("rows {}", call.path), |view| {
+        let mut json = json(view, node, call);
+        render(
+            &Scene {
+                cluster,
+                view,
+                call,
+                node,
+                permitted: true,
+            },
+            &mut json,
+        )?;
+        Ok(Bytes::from(json.finish()))
+    })
+}
+
+fn json(view: &View<'_>, node: usize, call: &Call<'_>) -> Json {
+    let name = &view.model.nodes[node].name;
+    Json::new(
+        view.faults.numbers(name, call.path),
+        view.faults.garbage_rows(name, call.path),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_endpoints_by_their_path() {
+        let route = find("GET", "/nodes/pve2/status").unwrap();
+        assert_eq!(
+            (route.endpoint.template, route.names),
+            ("/nodes/{node}/status", vec![("node", "pve2")])
+        );
+        for (method, path) in [
+            ("GET", "/version/nope"),
+            ("POST", "/version"),
+            ("GET", "/nodes//status"),
+            ("GET", "/"),
+        ] {
+            assert!(find(method, path).is_none(), "{method} {path}");
+        }
+    }
+}

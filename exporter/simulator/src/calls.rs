@@ -1,0 +1,213 @@
+//! What was asked of the simulated cluster: counts, concurrency, and the last request.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// How often each endpoint was called.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallCounts {
+    executed: BTreeMap<(String, String), u64>,
+    received: BTreeMap<(String, String), u64>,
+}
+
+impl CallCounts {
+    /// Requests that arrived at any endpoint, answered or not.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.values().sum()
+    }
+
+    /// Requests for a path template, such as `/nodes/{node}/status`, that arrived at any endpoint, answered or not.
+    /// Those for paths that do not exist have the template `unknown`.
+    #[must_use]
+    pub fn received_for(&self, template: &str) -> u64 {
+        total(&self.received, |(path, _)| path == template)
+    }
+
+    /// Requests that arrived at the endpoint of a node, answered or not.
+    #[must_use]
+    pub fn received_by(&self, node: &str) -> u64 {
+        total(&self.received, |(_, name)| name == node)
+    }
+
+    /// Calls that nodes executed; a fan-out counts once at every node that it reached.
+    #[must_use]
+    pub fn executed(&self) -> u64 {
+        self.executed.values().sum()
+    }
+
+    /// Calls of a path template that nodes executed.
+    #[must_use]
+    pub fn executed_for(&self, template: &str) -> u64 {
+        total(&self.executed, |(path, _)| path == template)
+    }
+
+    /// Calls that a node executed, directly or through another node.
+    #[must_use]
+    pub fn executed_by(&self, node: &str) -> u64 {
+        total(&self.executed, |(_, name)| name == node)
+    }
+
+    /// Calls of a path template that a node executed.
+    #[must_use]
+    pub fn executed_for_by(&self, template: &str, node: &str) -> u64 {
+        total(&self.executed, |(path, name)| path == template && name == node)
+    }
+
+    /// Every path template and node with the number of calls executed there.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        self.executed
+            .iter()
+            .map(|((template, node), count)| (template.as_str(), node.as_str(), *count))
+    }
+}
+
+fn total(counts: &BTreeMap<(String, String), u64>, wanted: impl Fn(&(String, String)) -> bool) -> u64 {
+    counts
+        .iter()
+        .filter(|(key, _)| wanted(key))
+        .map(|(_, count)| count)
+        .sum()
+}
+
+/// The newest request that arrived, without its credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastRequest {
+    /// The node whose endpoint received it.
+    pub node: String,
+    /// Path and query.
+    pub path: String,
+    /// Header names in lower case, and their values.
+    pub headers: Vec<(String, String)>,
+}
+
+impl LastRequest {
+    /// The value of a header, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    counts: CallCounts,
+    running: BTreeMap<String, usize>,
+    highest: BTreeMap<String, usize>,
+    connections: BTreeMap<String, u64>,
+    last: Option<LastRequest>,
+}
+
+/// Keeps the books.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    books: Mutex<Books>,
+}
+
+/// A call that runs until this is dropped.
+#[derive(Debug)]
+pub(crate) struct RunningCall<'a> {
+    calls: &'a Calls,
+    node: String,
+}
+
+impl Calls {
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn received(&self, template: &str, request: LastRequest) {
+        let mut books = self.books();
+        *books
+            .counts
+            .received
+            .entry((template.to_owned(), request.node.clone()))
+            .or_default() += 1;
+        books.last = Some(request);
+    }
+
+    pub(crate) fn connected(&self, node: &str) {
+        *self.books().connections.entry(node.to_owned()).or_default() += 1;
+    }
+
+    /// Counts a call at the node that executes it, for as long as the result lives.
+    pub(crate) fn begin(&self, template: &str, node: &str) -> RunningCall<'_> {
+        let mut books = self.books();
+        *books
+            .counts
+            .executed
+            .entry((template.to_owned(), node.to_owned()))
+            .or_default() += 1;
+        let running = books.running.entry(node.to_owned()).or_default();
+        *running += 1;
+        let running = *running;
+        let highest = books.highest.entry(node.to_owned()).or_default();
+        *highest = running.max(*highest);
+        RunningCall {
+            calls: self,
+            node: node.to_owned(),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> CallCounts {
+        self.books().counts.clone()
+    }
+
+    pub(crate) fn last(&self) -> Option<LastRequest> {
+        self.books().last.clone()
+    }
+
+    pub(crate) fn highest_concurrency(&self, node: &str) -> usize {
+        self.books().highest.get(node).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn running(&self, node: &str) -> usize {
+        self.books().running.get(node).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn connections(&self, node: &str) -> u64 {
+        self.books().connections.get(node).copied().unwrap_or(0)
+    }
+
+    /// Forgets everything but the calls that still run.
+    pub(crate) fn reset(&self) {
+        let mut books = self.books();
+        let running = std::mem::take(&mut books.running);
+        *books = Books {
+            highest: running.clone(),
+            running,
+            ..Books::default()
+        };
+    }
+}
+
+impl Drop for RunningCall<'_> {
+    fn drop(&mut self) {
+        if let Some(running) = self.calls.books().running.get_mut(&self.node) {
+            *running -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn concurrency_is_the_most_that_ran_at_once() {
+        let calls = Calls::default();
+        let first = calls.begin("/version", "pve1");
+        let second = calls.begin("/version", "pve1");
+        drop((first, second));
+        let _third = calls.begin("/nodes", "pve1");
+        assert_eq!((calls.highest_concurrency("pve1"), calls.running("pve1")), (2, 1));
+        assert_eq!(calls.counts().executed_for_by("/version", "pve1"), 2);
+        calls.reset();
+        assert_eq!((calls.highest_concurrency("pve1"), calls.counts().executed()), (1, 0));
+    }
+}

@@ -1,0 +1,150 @@
+//! Who lives in a new cluster.
+
+use super::{Guest, GuestKind, GuestSettings};
+use crate::{
+    Options,
+    clock::Milliseconds,
+    random::{hash, index, unit},
+};
+
+const GIB: u64 = 1 << 30;
+
+/// What guests are for: the name, and the tag that says it.
+const ROLES: [(&str, &str); 16] = [
+    ("web", "web"),
+    ("db", "database"),
+    ("app", "app"),
+    ("cache", "cache"),
+    ("mail", "mail"),
+    ("dns", "infra"),
+    ("git", "build"),
+    ("ci", "build"),
+    ("queue", "app"),
+    ("proxy", "infra"),
+    ("search", "database"),
+    ("files", "storage"),
+    ("auth", "infra"),
+    ("monitor", "infra"),
+    ("wiki", "app"),
+    ("log", "infra"),
+];
+
+/// The guests of a new cluster. Every twentieth place has a fixed meaning, so that even a few guests are a mixture.
+pub(super) fn guests(options: &Options, start: Milliseconds) -> Vec<Guest> {
+    let mut used = [0_usize; ROLES.len()];
+    let mut templates = 0_usize;
+    (0_u32..)
+        .take(options.guests)
+        .map(|place| {
+            let number = u64::from(place);
+            let draw = |question: u64| hash(&[options.seed, number, question]);
+            let kind = if matches!(place % 10, 2 | 5 | 8) {
+                GuestKind::Lxc
+            } else {
+                GuestKind::Qemu
+            };
+            let stopped = matches!(place % 20, 4 | 8 | 9 | 14);
+            let template = place % 20 == 9;
+            let role = usize::try_from(place).map_or(0, |place| {
+                if place < 3 {
+                    place
+                } else {
+                    index(ROLES.len(), &[draw(1)])
+                }
+            });
+            used[role] += 1;
+            let mut settings = settings(&format!("{}-{:02}", ROLES[role].0, used[role]));
+            settings.pool = pool(draw(2), place).map(str::to_owned);
+            settings.tags = tags(settings.pool.as_deref(), ROLES[role].1, draw(3));
+            size(&mut settings, kind, draw(4));
+            if template {
+                templates += 1;
+                settings.name = format!("template-debian-{}", 11 + templates);
+                settings.template = true;
+                (settings.pool, settings.tags) = (None, Some("template".to_owned()));
+            } else if place % 6 == 1 {
+                settings.hastate = Some(if stopped { "stopped" } else { "started" }.to_owned());
+            }
+            let node = usize::try_from(place).ok().filter(|place| *place < options.nodes);
+            let node = node.unwrap_or_else(|| index(options.nodes, &[draw(5)]));
+            let mut guest = Guest::new(options.seed, 100 + place, kind, node, settings);
+            if !stopped {
+                // Between an hour and 30 days, which is younger than any node.
+                let age = 3_600_000 + draw(6) % (30 * 86_400_000);
+                guest.start(start.saturating_sub(age));
+            }
+            guest
+        })
+        .collect()
+}
+
+/// A plain guest of a name.
+pub(crate) fn settings(name: &str) -> GuestSettings {
+    GuestSettings {
+        name: name.to_owned(),
+        tags: None,
+        pool: None,
+        lock: None,
+        hastate: None,
+        run_state: None,
+        template: false,
+        cpus: 2,
+        memory: 2 * GIB,
+        disk: 32 * GIB,
+    }
+}
+
+fn pool(draw: u64, place: u32) -> Option<&'static str> {
+    match (place, draw % 100) {
+        (0, _) | (_, 0..40) => Some("prod"),
+        (_, 40..55) => Some("staging"),
+        (_, 55..75) => Some("dev"),
+        _ => None,
+    }
+}
+
+fn tags(pool: Option<&str>, role: &str, draw: u64) -> Option<String> {
+    match (pool, draw % 4) {
+        (_, 0) => None,
+        (Some(pool), _) => Some(format!("{pool};{role}")),
+        (None, _) => Some(role.to_owned()),
+    }
+}
+
+fn size(settings: &mut GuestSettings, kind: GuestKind, draw: u64) {
+    let doubled = |lowest: u64, steps: usize, question: u64| lowest << index(steps, &[draw, question]);
+    let heavy = unit(&[draw, 1]) > 0.9;
+    settings.cpus = u32::try_from(doubled(1, if heavy { 5 } else { 3 }, 2)).unwrap_or(1);
+    settings.memory = match kind {
+        GuestKind::Qemu => doubled(GIB, if heavy { 6 } else { 4 }, 3),
+        GuestKind::Lxc => doubled(GIB / 4, 4, 3),
+    };
+    settings.disk = match kind {
+        GuestKind::Qemu => doubled(16 * GIB, 5, 4),
+        GuestKind::Lxc => doubled(4 * GIB, 4, 4),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_guests_are_already_a_mixture() {
+        let options = Options {
+            guests: 20,
+            ..Options::default()
+        };
+        let guests = guests(&options, 1_786_800_000_000);
+        let count = |test: &dyn Fn(&Guest) -> bool| guests.iter().filter(|guest| test(guest)).count();
+        assert_eq!(count(&|guest| guest.kind == GuestKind::Lxc), 6);
+        assert_eq!(count(&|guest| guest.is_running()), 16);
+        assert_eq!(count(&|guest| guest.settings.template), 1);
+        assert!(count(&|guest| guest.settings.hastate.is_some()) >= 2);
+        assert_eq!(
+            (guests[0].settings.name.as_str(), guests[1].settings.name.as_str()),
+            ("web-01", "db-01")
+        );
+        assert!((0..options.nodes).all(|node| guests.iter().any(|guest| guest.node == node)));
+    }
+}

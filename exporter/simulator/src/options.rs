@@ -1,0 +1,74 @@
+//! What a simulated cluster looks like when it starts.
+
+use std::time::{Duration, SystemTime};
+
+use crate::{Version, clock::Clock};
+
+/// The cluster to simulate. The defaults are a small, quiet cluster with PVE's own delays.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many nodes: `pve1` and on.
+    pub nodes: usize,
+    /// How many guests, virtual machines and containers together, with ids from 100.
+    pub guests: usize,
+    /// Everything random follows from this number.
+    pub seed: u64,
+    /// The version of each node; cycled when there are more nodes.
+    pub versions: Vec<Version>,
+    /// Nodes that never joined a cluster: each knows only itself.
+    pub standalone: bool,
+    /// The name of the cluster.
+    pub name: String,
+    /// The API token, `USER@REALM!TOKENID`.
+    pub token_id: String,
+    /// The secret of the API token at the start.
+    pub token_secret: String,
+    /// How long PVE lets a refused login wait.
+    pub unauthorized_delay: Duration,
+    /// How long it takes until a node learns that another one cannot be reached (595).
+    pub dead_node_delay: Duration,
+    /// How long a node waits for another one that accepts the connection and says nothing (596).
+    pub hung_node_delay: Duration,
+    /// The same for one node of `/cluster/metrics/export`, which then goes on without it.
+    pub export_node_delay: Duration,
+    /// What every API call costs.
+    pub call_delay: Duration,
+    /// How long the other nodes still list a node as online after it went offline.
+    pub stale_after: Duration,
+    /// How long a connection may idle.
+    pub idle_timeout: Duration,
+    /// How many requests a connection serves before it is closed.
+    pub requests_per_connection: usize,
+    /// What moves the time.
+    pub clock: Clock,
+    /// The time at the start: by default now for [`Clock::Real`] and a fixed day for [`Clock::Manual`].
+    pub starts_at: Option<SystemTime>,
+    /// A lively cluster: guests start, stop and migrate, backups run, a storage fails now and then.
+    pub events: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            nodes: 3,
+            guests: 24,
+            seed: 1,
+            versions: vec![Version::new(9, 2, 11)],
+            standalone: false,
+            name: "simulated".to_owned(),
+            token_id: "prometheus@pve!exporter".to_owned(),
+            token_secret: "3f2b6a94-5d1c-4e0e-9a57-70c1d2b8e6f4".to_owned(),
+            unauthorized_delay: Duration::from_secs(3),
+            dead_node_delay: Duration::from_secs(3),
+            hung_node_delay: Duration::from_secs(30),
+            export_node_delay: Duration::from_secs(20),
+            call_delay: Duration::ZERO,
+            stale_after: Duration::ZERO,
+            idle_timeout: Duration::from_secs(5),
+            requests_per_connection: 100,
+            clock: Clock::Real,
+            starts_at: None,
+            events: false,
+        }
+    }
+}

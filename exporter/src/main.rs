@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-#[cfg(any())]
+#[cfg(feature = "demo")]
 mod demo;
 
 /// Prometheus exporter for Proxmox VE clusters. Without a command it serves /metrics.
@@ -47,7 +47,7 @@ struct Options {
 #[derive(Subcommand)]
 enum Command {
     /// Start a simulated cluster and an exporter for it, to look at
-    #[cfg(any())]
+    #[cfg(feature = "demo")]
     Demo(demo::DemoArguments),
     /// Print the catalogue of all metrics
     Metrics,
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         match arguments.command {
             None => run(arguments.options).await,
-            #[cfg(any())]
+            #[cfg(feature = "demo")]
             Some(Command::Demo(demo)) => {
                 start_logging(&Log::default());
                 demo.run(arguments.options.listen_address.as_deref()).await
@@ -166,15 +166,23 @@ async fn serve(listener: TcpListener, exporter: Arc<Exporter>) -> ExitCode {
 }
 
 fn start_logging(log: &Log) {
-    let level: tracing::level_filters::LevelFilter = log.level.as_str().parse().unwrap_or(tracing::level_filters::LevelFilter::INFO);
+    let level: tracing::level_filters::LevelFilter = log
+        .level
+        .as_str()
+        .parse()
+        .unwrap_or(tracing::level_filters::LevelFilter::INFO);
     // Only this program's own lines: libraries below it may log addresses and headers.
     let filter = tracing_subscriber::filter::Targets::new()
         .with_target("pve_exporter", level)
         .with_target("pve_simulator", level);
     let registry = tracing_subscriber::registry().with(filter);
     match log.format {
-        LogFormat::Logfmt => registry.with(tracing_logfmt::builder().layer().with_writer(std::io::stderr)).init(),
-        LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)).init(),
+        LogFormat::Logfmt => registry
+            .with(tracing_logfmt::builder().layer().with_writer(std::io::stderr))
+            .init(),
+        LogFormat::Json => registry
+            .with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr))
+            .init(),
     }
 }
 

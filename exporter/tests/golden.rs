@@ -13,7 +13,12 @@ use support::exporters::{checked, text, with_config};
 use support::fixture_server::FixtureServer;
 
 /// What differs from run to run.
-const VOLATILE: [&str; 4] = ["process_*", "pve_exporter_*", "pve_source_duration_*", "pve_source_last_success_*"];
+const VOLATILE: [&str; 4] = [
+    "process_*",
+    "pve_exporter_*",
+    "pve_source_duration_*",
+    "pve_source_last_success_*",
+];
 
 async fn golden(folder: &str) {
     let server = FixtureServer::with_folder(folder).await;
@@ -21,7 +26,9 @@ async fn golden(folder: &str) {
         config.metrics.drop = VOLATILE.map(str::to_owned).to_vec();
     });
     for (format, extension) in [(Format::OpenMetrics, "om"), (Format::Classic, "prom")] {
-        let text = text(&exporter, format).await.replace(server.url.as_str().trim_end_matches('/'), "https://pve1:8006");
+        let text = text(&exporter, format)
+            .await
+            .replace(server.url.as_str().trim_end_matches('/'), "https://pve1:8006");
         checked(&text, format);
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{folder}.{extension}"));
         if std::env::var_os("UPDATE").is_some() {
@@ -30,7 +37,11 @@ async fn golden(folder: &str) {
         }
         let expected = std::fs::read_to_string(&path).unwrap_or_default();
         let difference = text.lines().zip(expected.lines()).find(|(new, old)| new != old);
-        assert!(text == expected, "{} differs, first in {difference:?}; UPDATE=1 rewrites it", path.display());
+        assert!(
+            text == expected,
+            "{} differs, first in {difference:?}; UPDATE=1 rewrites it",
+            path.display()
+        );
     }
 }
 

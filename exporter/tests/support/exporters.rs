@@ -1,5 +1,9 @@
 //! Exporters for tests, and what one scrape of them gives.
-#![allow(dead_code, unreachable_pub, reason = "each test crate includes this module and uses its own part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test crate includes this module and uses its own part of it"
+)]
 #![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
 
 use std::sync::Arc;
@@ -19,8 +23,14 @@ pub fn exporter(clusters: &[(&str, Cluster)]) -> (Arc<Exporter>, Clock) {
 
 /// The same, with more settings.
 pub fn with_config(clusters: &[(&str, Cluster)], change: impl FnOnce(&mut Config)) -> (Arc<Exporter>, Clock) {
-    let clusters = clusters.iter().map(|(name, cluster)| ((*name).to_owned(), cluster.clone())).collect();
-    let mut config = Config { clusters, ..Config::default() };
+    let clusters = clusters
+        .iter()
+        .map(|(name, cluster)| ((*name).to_owned(), cluster.clone()))
+        .collect();
+    let mut config = Config {
+        clusters,
+        ..Config::default()
+    };
     change(&mut config);
     let clock = Clock::default();
     (Exporter::new(config, clock.clone()).unwrap(), clock)
@@ -28,7 +38,12 @@ pub fn with_config(clusters: &[(&str, Cluster)], change: impl FnOnce(&mut Config
 
 /// A scrape of everything.
 pub fn everything(format: Format) -> ScrapeRequest {
-    ScrapeRequest { clusters: Vec::new(), selection: all_sources(), format, wait: Duration::from_secs(20) }
+    ScrapeRequest {
+        clusters: Vec::new(),
+        selection: all_sources(),
+        format,
+        wait: Duration::from_secs(20),
+    }
 }
 
 /// Scrapes everything and gives the text.

@@ -1,5 +1,9 @@
 //! A PVE that answers with recorded bodies, over HTTPS on loopback.
-#![allow(dead_code, unreachable_pub, reason = "each test crate includes this module and uses its own part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test crate includes this module and uses its own part of it"
+)]
 #![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
 
 use std::collections::BTreeMap;
@@ -34,11 +38,19 @@ pub struct FixtureServer {
 impl FixtureServer {
     /// Answers with the bodies of a folder, whose files are named after their paths with `__` for `/`, and 501 otherwise.
     pub async fn with_folder(folder: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures")
+            .join(folder);
         let server = Self::empty().await;
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.file_stem().unwrap().to_str().unwrap().replace("__", "/").replace('@', "?");
+            let name = path
+                .file_stem()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .replace("__", "/")
+                .replace('@', "?");
             server.reply(&format!("/{name}"), 200, "OK", std::fs::read(&path).unwrap());
         }
         server
@@ -46,7 +58,8 @@ impl FixtureServer {
 
     /// Answers every path with 501.
     pub async fn empty() -> Self {
-        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         let digest = digest::digest(&digest::SHA256, cert.der());
         let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
         let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -67,12 +80,18 @@ impl FixtureServer {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, server) = (acceptor.clone(), serving.clone());
                 tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
                     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
                         let response = server.respond(request.uri());
                         async move { Ok::<_, Infallible>(response) }
                     });
-                    drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+                    drop(
+                        hyper::server::conn::http1::Builder::new()
+                            .serve_connection(TokioIo::new(stream), service)
+                            .await,
+                    );
                 });
             }
         });
@@ -81,7 +100,10 @@ impl FixtureServer {
 
     /// Sets the answer to `path`, below `/api2/json` and with its query.
     pub fn reply(&self, path: &str, status: u16, reason: &str, body: impl Into<Bytes>) {
-        self.replies.lock().unwrap().insert(path.to_owned(), (status, reason.to_owned(), body.into()));
+        self.replies
+            .lock()
+            .unwrap()
+            .insert(path.to_owned(), (status, reason.to_owned(), body.into()));
     }
 
     /// The paths asked for since the last call.
@@ -92,14 +114,23 @@ impl FixtureServer {
     /// A configuration for this server.
     pub fn cluster(&self) -> Cluster {
         let secret = Secret::new("00000000-0000-4000-8000-000000000000".to_owned());
-        let token = TokenSource::Environment { variable: "TEST".to_owned(), secret };
+        let token = TokenSource::Environment {
+            variable: "TEST".to_owned(),
+            secret,
+        };
         let mut cluster = Cluster::new(vec![self.url.clone()], "exporter@pve!test".parse().unwrap(), token);
         cluster.fingerprints = vec![self.fingerprint];
         cluster
     }
 
     fn respond(&self, uri: &hyper::Uri) -> Response<Full<Bytes>> {
-        let path = uri.path_and_query().unwrap().as_str().strip_prefix("/api2/json").unwrap_or_default().to_owned();
+        let path = uri
+            .path_and_query()
+            .unwrap()
+            .as_str()
+            .strip_prefix("/api2/json")
+            .unwrap_or_default()
+            .to_owned();
         let reply = self.replies.lock().unwrap().get(&path).cloned();
         let (status, reason, body) = reply.unwrap_or_else(|| {
             let reason = format!("Method 'GET {path}' not implemented");
@@ -109,7 +140,9 @@ impl FixtureServer {
         self.calls.lock().unwrap().push(path);
         let mut response = Response::new(Full::new(body));
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
-        response.extensions_mut().insert(ReasonPhrase::try_from(reason.into_bytes()).unwrap());
+        response
+            .extensions_mut()
+            .insert(ReasonPhrase::try_from(reason.into_bytes()).unwrap());
         response
     }
 }

@@ -98,12 +98,12 @@ async fn offline() {
 #[tokio::test]
 async fn offline_is_noticed_late() {
     let options = Options {
-        stale_after: Duration::from_secs(30),
+        stale_after: Duration::from_secs(25),
         ..quick()
     };
     let simulator = Simulator::start(options).await.unwrap();
     inject(&simulator, "offline:pve2").await;
-    simulator.advance(Duration::from_secs(29));
+    simulator.advance(Duration::from_secs(24));
     let resources = rows(&simulator, "pve1", RESOURCES).await;
     assert_eq!(row(&resources, "node/pve2")["status"], "online");
     assert_eq!(row(&resources, &running_on(&simulator, "pve2").1)["status"], "running");
@@ -114,6 +114,22 @@ async fn offline_is_noticed_late() {
         row(&rows(&simulator, "pve1", RESOURCES).await, "node/pve2")["status"],
         "offline"
     );
+}
+
+#[tokio::test]
+async fn offline_costs_the_fan_out_nothing() {
+    let hour = Duration::from_secs(3_600);
+    let options = Options {
+        dead_node_delay: hour,
+        export_node_delay: hour,
+        ..quick()
+    };
+    let simulator = Simulator::start(options).await.unwrap();
+    inject(&simulator, "offline:pve2").await;
+    let metrics = timeout(Duration::from_secs(10), rows(&simulator, "pve1", ALL))
+        .await
+        .unwrap();
+    assert!(ids(&metrics).contains(&"node/pve3"));
 }
 
 #[tokio::test]

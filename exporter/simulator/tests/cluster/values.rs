@@ -224,6 +224,8 @@ async fn a_lively_cluster_lives() {
             assert_eq!(row["id"], old["id"]);
             locks.extend(row["lock"].as_str().map(str::to_owned));
             moved += usize::from(row["node"] != old["node"]);
+            let arrived = old["lock"] == "migrate" && row["lock"] != "migrate";
+            assert!(!arrived || row["node"] != old["node"], "{row} went nowhere");
             failed |= row["type"] == "storage" && row["status"] == "unknown";
         }
         before = now;

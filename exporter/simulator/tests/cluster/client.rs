@@ -23,6 +23,7 @@ pub(crate) fn quick() -> Options {
         clock: Clock::Manual,
         unauthorized_delay: short,
         dead_node_delay: short,
+        idle_timeout: Duration::from_secs(3_600),
         ..Options::default()
     }
 }
@@ -168,7 +169,8 @@ impl Connection {
     /// Waits for the other side to close; true if nothing came before.
     pub(crate) async fn is_closed(&mut self) -> bool {
         let mut byte = [0];
-        match self.stream.read(&mut byte).await {
+        let end = tokio::time::timeout(Duration::from_secs(10), self.stream.read(&mut byte));
+        match end.await.expect("the connection stays open") {
             Ok(size) => size == 0,
             Err(_) => true,
         }

@@ -7,6 +7,8 @@ mod faults;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
+mod shape;
+#[cfg(test)]
 mod transport;
 #[cfg(test)]
 mod values;

@@ -1,8 +1,11 @@
 //! What the numbers do as time goes on, and what can be done to guests.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use pve_simulator::{GuestKind, NewGuest, Options, Simulator};
+use pve_simulator::{Clock, GuestKind, NewGuest, Options, Simulator};
 use serde_json::Value;
 
 use crate::client::{get, quick, row, rows};
@@ -224,6 +227,8 @@ async fn a_lively_cluster_lives() {
             assert_eq!(row["id"], old["id"]);
             locks.extend(row["lock"].as_str().map(str::to_owned));
             moved += usize::from(row["node"] != old["node"]);
+            let arrived = old["lock"] == "migrate" && row["lock"] != "migrate";
+            assert!(!arrived || row["node"] != old["node"], "{row} went nowhere");
             failed |= row["type"] == "storage" && row["status"] == "unknown";
         }
         before = now;
@@ -263,4 +268,24 @@ async fn a_large_cluster_is_rendered_once_per_sample() {
         .collect();
     assert_eq!(ids.len(), 10_000 + 30 + 30 * 4 + 30 + 4);
     assert_eq!(get(&simulator, "pve1", RESOURCES).await.body, resources.body);
+}
+
+#[tokio::test]
+async fn the_real_clock_is_wall_time_and_can_be_moved_on() {
+    let simulator = Simulator::start(Options {
+        clock: Clock::Real,
+        ..quick()
+    })
+    .await
+    .unwrap();
+    let timestamp = async || {
+        rows(&simulator, "pve1", "/cluster/metrics/export").await[0]["timestamp"]
+            .as_u64()
+            .unwrap()
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let first = timestamp().await;
+    assert!((now - 60..=now).contains(&first), "{first} at {now}");
+    simulator.advance(Duration::from_secs(3_600));
+    assert!(timestamp().await >= first + 3_600);
 }

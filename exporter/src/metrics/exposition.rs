@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::metrics::labels::{Identity, LabelWriter, escape};
+use crate::metrics::labels::{LabelWriter, escape};
 use crate::metrics::table::{Kind, Metric, Sample, Subject, Unit, Value};
 
 /// A text format of Prometheus.
@@ -125,6 +125,7 @@ impl<S: Subject> Section for Rows<S> {
 
     fn write(&self, family: usize, position: &mut Position, format: Format, limit: usize, out: &mut Vec<u8>) -> bool {
         let metric = &S::TABLE[family];
+        let opened = [metric.name.as_bytes(), b"{"].concat();
         while let Some(part) = self.parts.get(position.part) {
             while let Some(row) = part.get(position.row) {
                 if out.len() >= limit {
@@ -135,7 +136,7 @@ impl<S: Subject> Section for Rows<S> {
                 if !position.header {
                     self.header(family).write(format, out);
                 }
-                if write_sample(metric, row, out) {
+                if write_sample(metric, &opened, row, out) {
                     position.header = true;
                 } else {
                     out.truncate(start);
@@ -148,25 +149,28 @@ impl<S: Subject> Section for Rows<S> {
     }
 }
 
-fn write_sample<S: Subject>(metric: &Metric<S>, row: &S, out: &mut Vec<u8>) -> bool {
+fn write_sample<S: Subject>(metric: &Metric<S>, opened: &[u8], row: &S, out: &mut Vec<u8>) -> bool {
     match metric.sample {
         Sample::Value(value) => {
             let Some(value) = value(row) else { return false };
-            out.extend_from_slice(metric.name.as_bytes());
-            write_identity(row.identity(), out);
+            if row.identity().is_empty() {
+                out.extend_from_slice(metric.name.as_bytes());
+                out.push(b' ');
+            } else {
+                out.extend_from_slice(opened);
+                out.extend_from_slice(row.identity().closed());
+            }
             return write_value(value, out);
         }
         Sample::State(state) => {
             let Some(state) = state(row).filter(|state| !state.is_empty()) else {
                 return false;
             };
-            out.extend_from_slice(metric.name.as_bytes());
-            out.push(b'{');
+            out.extend_from_slice(opened);
             LabelWriter::after(row.identity(), out).label(metric.labels[0], state);
         }
         Sample::Text(text) => {
-            out.extend_from_slice(metric.name.as_bytes());
-            out.push(b'{');
+            out.extend_from_slice(opened);
             if !text(row, &mut LabelWriter::after(row.identity(), out)) {
                 return false;
             }
@@ -174,16 +178,6 @@ fn write_sample<S: Subject>(metric: &Metric<S>, row: &S, out: &mut Vec<u8>) -> b
     }
     out.extend_from_slice(b"} 1\n");
     true
-}
-
-fn write_identity(identity: &Identity, out: &mut Vec<u8>) {
-    if identity.as_str().is_empty() {
-        out.push(b' ');
-    } else {
-        out.push(b'{');
-        out.extend_from_slice(identity.as_str().as_bytes());
-        out.extend_from_slice(b"} ");
-    }
 }
 
 fn write_value(value: Value, out: &mut Vec<u8>) -> bool {

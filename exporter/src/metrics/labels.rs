@@ -1,30 +1,51 @@
 //! Label pairs, escaped as the text formats want them.
 
-use std::sync::Arc;
+use memchr::{memchr2, memchr3};
+use smallvec::SmallVec;
 
-/// Rendered label pairs without braces, such as `pve_cluster="main",id="qemu/100"`.
+/// Rendered label pairs, such as `pve_cluster="main",id="qemu/100"`.
 ///
-/// It is rendered once per row and shared, since each family of a subject writes the same bytes.
+/// They are rendered once per row, since each family of a subject writes the same bytes. Those of a guest lie inside the row:
+/// thousands of them scattered over the heap would cost more to find than to copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity(Arc<str>);
+pub struct Identity {
+    /// The pairs with the closing brace and the space that stand behind them in a sample: one copy instead of two.
+    closed: SmallVec<[u8; 56]>,
+}
+
+/// What closes the labels of a sample.
+const CLOSING: &[u8] = b"} ";
 
 impl Identity {
     /// Renders `pairs` in their order; a pair with an empty value is left out, since it would equal no label.
     #[must_use]
     pub fn new(pairs: &[(&'static str, &str)]) -> Self {
-        let mut bytes = Vec::with_capacity(64);
-        let mut writer = LabelWriter::new(&mut bytes);
+        let mut closed = Vec::with_capacity(128);
+        let mut writer = LabelWriter::new(&mut closed);
         for (name, value) in pairs {
             writer.label(name, value);
         }
-        // The writer takes and writes whole strings only, so nothing is lost here.
-        Self(String::from_utf8_lossy(&bytes).into())
+        closed.extend_from_slice(CLOSING);
+        Self {
+            closed: SmallVec::from_slice(&closed),
+        }
     }
 
-    /// The rendered pairs.
+    /// Whether there are no pairs.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn is_empty(&self) -> bool {
+        self.closed.len() == CLOSING.len()
+    }
+
+    /// The pairs, without braces.
+    #[must_use]
+    pub fn pairs(&self) -> &[u8] {
+        self.closed.strip_suffix(CLOSING).unwrap_or_default()
+    }
+
+    /// The pairs, closed by a brace and a space.
+    pub(crate) fn closed(&self) -> &[u8] {
+        &self.closed
     }
 }
 
@@ -42,9 +63,9 @@ impl<'a> LabelWriter<'a> {
 
     /// A writer that goes on behind the pairs of `identity`.
     pub(crate) fn after(identity: &Identity, out: &'a mut Vec<u8>) -> Self {
-        out.extend_from_slice(identity.as_str().as_bytes());
+        out.extend_from_slice(identity.pairs());
         Self {
-            first: identity.as_str().is_empty(),
+            first: identity.is_empty(),
             out,
         }
     }
@@ -68,14 +89,18 @@ impl<'a> LabelWriter<'a> {
 /// Appends `text` with backslash and newline escaped, and the double quote where `quotes` says so.
 pub(crate) fn escape(text: &str, quotes: bool, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
-    while let Some(at) = rest
-        .iter()
-        .position(|byte| matches!(byte, b'\\' | b'\n') || (quotes && *byte == b'"'))
-    {
+    let special = |rest: &[u8]| match quotes {
+        true => memchr3(b'\\', b'\n', b'"', rest),
+        false => memchr2(b'\\', b'\n', rest),
+    };
+    while let Some(at) = special(rest) {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
-        out.push(b'\\');
-        out.push(if special[0] == b'\n' { b'n' } else { special[0] });
+        out.extend_from_slice(match special[0] {
+            b'\n' => b"\\n",
+            b'"' => b"\\\"",
+            _ => b"\\\\",
+        });
         rest = &special[1..];
     }
     out.extend_from_slice(rest);
@@ -88,14 +113,14 @@ mod tests {
     #[test]
     fn quotes_backslashes_and_newlines_are_escaped() {
         let identity = Identity::new(&[("name", "a\"b\\c\nd é")]);
-        assert_eq!(identity.as_str(), "name=\"a\\\"b\\\\c\\nd é\"");
+        assert_eq!(str::from_utf8(identity.pairs()), Ok("name=\"a\\\"b\\\\c\\nd é\""));
     }
 
     #[test]
     fn empty_values_are_left_out() {
         assert_eq!(
-            Identity::new(&[("a", ""), ("b", "1"), ("c", ""), ("d", "2")]).as_str(),
-            "b=\"1\",d=\"2\""
+            Identity::new(&[("a", ""), ("b", "1"), ("c", ""), ("d", "2")]).pairs(),
+            b"b=\"1\",d=\"2\""
         );
     }
 }

@@ -85,8 +85,20 @@ impl From<u64> for Value {
 }
 
 impl From<f64> for Value {
+    /// A figure that happens to be whole, such as most counts of CPUs, is written without a fraction.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "only a number that survives the way there and back is taken as whole"
+    )]
     fn from(value: f64) -> Self {
-        Self::Float(value)
+        let whole = value as u64;
+        if whole as f64 == value && whole < 1 << 53 {
+            Self::Whole(whole)
+        } else {
+            Self::Float(value)
+        }
     }
 }
 

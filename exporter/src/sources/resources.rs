@@ -236,21 +236,11 @@ fn guest(
     };
     let lock = (!row.lock.is_empty()).then(|| memory.share(&row.lock));
     let ha_state = (!row.hastate.is_empty()).then(|| memory.share(&row.hastate));
-    let remembered = memory
-        .guests
-        .entry(row.id.as_ref().into())
-        .or_insert_with(|| Remembered {
-            identity: Identity::new(&[("pve_cluster", cluster), ("id", &row.id)]),
-            text: None,
-            named_at: now,
-            seen_at: now,
-            node: Arc::clone(&node),
-            uptime: 0,
-            receive: Counter::default(),
-            transmit: Counter::default(),
-            read: Counter::default(),
-            written: Counter::default(),
-        });
+    if !memory.guests.contains_key(&*row.id) {
+        let remembered = Remembered::new(Identity::new(&[("pve_cluster", cluster), ("id", &row.id)]), &node, now);
+        memory.guests.insert(row.id.as_ref().into(), remembered);
+    }
+    let remembered = memory.guests.get_mut(&*row.id)?;
     remembered.seen_at = now;
     if sampled {
         remembered.text = Some(told);
@@ -288,6 +278,21 @@ fn guest(
 }
 
 impl Remembered {
+    fn new(identity: Identity, node: &Arc<str>, now: Instant) -> Self {
+        Self {
+            identity,
+            text: None,
+            named_at: now,
+            seen_at: now,
+            node: Arc::clone(node),
+            uptime: 0,
+            receive: Counter::default(),
+            transmit: Counter::default(),
+            read: Counter::default(),
+            written: Counter::default(),
+        }
+    }
+
     fn figures(&mut self, row: &Row<'_>, kind: GuestKind, state: &str, node: &Arc<str>) -> Figures {
         let live = state != "stopped";
         let uptime = row.uptime.unwrap_or(0);

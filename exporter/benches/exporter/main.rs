@@ -1,0 +1,102 @@
+//! What the exporter costs, beside what the same work costs at least. Figures depend on the machine; ratios hardly do.
+//!
+//! `cargo bench -p pve-exporter` prints all of it. Nothing here fails for being slow.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and ends where its set-up fails"
+)]
+
+mod collecting;
+mod decoding;
+mod encoding;
+mod process;
+
+use std::time::{Duration, Instant};
+
+use pve_exporter::config::{Cluster, Config, Secret, TokenSource, parse_endpoint};
+use pve_simulator::{Options, Simulator};
+
+/// Nodes and guests.
+const SIZES: [(usize, usize); 3] = [(3, 50), (10, 1_000), (30, 10_000)];
+
+fn main() {
+    // `cargo test --benches` passes --test: compiling is all that is wanted then.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        for (nodes, guests) in SIZES {
+            println!("\n== {nodes} nodes, {guests} guests");
+            let simulator = Simulator::start(options(nodes, guests)).await.unwrap();
+            collecting::run(&simulator).await;
+            decoding::run(&simulator).await;
+            encoding::run(&simulator).await;
+            process::run(&simulator, guests >= 10_000).await;
+        }
+    });
+}
+
+fn options(nodes: usize, guests: usize) -> Options {
+    Options {
+        nodes,
+        guests,
+        requests_per_connection: 1_000_000,
+        ..Options::default()
+    }
+}
+
+/// A configuration for `simulator`.
+fn config(simulator: &Simulator) -> Config {
+    let endpoints = simulator
+        .endpoints()
+        .iter()
+        .map(|url| parse_endpoint(url).unwrap())
+        .collect();
+    let token = TokenSource::Environment {
+        variable: "bench".to_owned(),
+        secret: Secret::new(simulator.token_secret()),
+    };
+    let mut cluster = Cluster::new(endpoints, simulator.token_id().parse().unwrap(), token);
+    let fingerprints = simulator
+        .nodes()
+        .into_iter()
+        .map(|node| simulator.fingerprint(&node).unwrap().parse().unwrap());
+    cluster.fingerprints = fingerprints.collect();
+    Config {
+        clusters: [("bench".to_owned(), cluster)].into(),
+        ..Config::default()
+    }
+}
+
+/// The median of several measurements.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// The shortest of several measurements, of work that nothing but the machine's noise makes longer.
+fn shortest(times: Vec<Duration>) -> Duration {
+    times.into_iter().min().unwrap()
+}
+
+/// The shortest time of `runs` runs.
+fn timed(runs: usize, mut run: impl FnMut()) -> Duration {
+    shortest(
+        (0..runs)
+            .map(|_| {
+                let start = Instant::now();
+                run();
+                start.elapsed()
+            })
+            .collect(),
+    )
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

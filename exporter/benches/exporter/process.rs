@@ -1,0 +1,164 @@
+//! The program as a process of its own: a warm scrape, CPU time per scrape, and resident memory.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use pve_simulator::Simulator;
+
+/// A started exporter; it ends with this value.
+struct Program {
+    child: Child,
+    address: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+pub(crate) async fn run(simulator: &Simulator, long: bool) {
+    let endpoints = simulator.endpoints();
+    let fingerprints: Vec<_> = simulator
+        .nodes()
+        .iter()
+        .map(|node| simulator.fingerprint(node).unwrap())
+        .collect();
+    let (id, secret) = (simulator.token_id().to_owned(), simulator.token_secret());
+    tokio::task::spawn_blocking(move || measure(&endpoints, &fingerprints, &id, &secret, long))
+        .await
+        .unwrap();
+}
+
+fn measure(endpoints: &[String], fingerprints: &[String], id: &str, secret: &str, long: bool) {
+    let program = start(endpoints, fingerprints, id, secret);
+    let size = get(&program.address, "/metrics", false);
+    let warm = warm(&program, false);
+    let compressed = self::warm(&program, true);
+    println!(
+        "warm scrape          {:9.2} ms for {} kB; {:.2} ms compressed: ratio {:.2}",
+        crate::milliseconds(warm),
+        size / 1000,
+        crate::milliseconds(compressed),
+        compressed.as_secs_f64() / warm.as_secs_f64()
+    );
+    let before = cpu_seconds(program.child.id());
+    for _ in 0..100 {
+        get(&program.address, "/metrics", false);
+    }
+    let cpu = (cpu_seconds(program.child.id()) - before) / 100.0;
+    println!("CPU per warm scrape  {:9.2} ms", cpu * 1e3);
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    get(&program.address, "/metrics", true);
+                }
+            });
+        }
+    });
+    println!(
+        "resident memory      {:9.1} MiB after 100 scrapes, ten at once; peak {:.1} MiB",
+        resident(&program, "VmRSS"),
+        resident(&program, "VmHWM")
+    );
+    if long {
+        let first = resident(&program, "VmRSS");
+        for _ in 0..900 {
+            get(&program.address, "/metrics", false);
+        }
+        let last = resident(&program, "VmRSS");
+        println!(
+            "                     {last:9.1} MiB after 1,000 scrapes: ratio {:.2}",
+            last / first
+        );
+    }
+}
+
+fn warm(program: &Program, gzip: bool) -> Duration {
+    crate::timed(21, || drop(get(&program.address, "/metrics", gzip)))
+}
+
+fn start(endpoints: &[String], fingerprints: &[String], id: &str, secret: &str) -> Program {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.toml");
+    std::fs::write(
+        &file,
+        format!("[clusters.bench]\nendpoints = {endpoints:?}\ntoken_id = \"{id}\"\nfingerprints = {fingerprints:?}\n\n[web]\nlisten_address = \"127.0.0.1:0\"\nmax_concurrent_scrapes = 100\n"),
+    )
+    .unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pve-exporter"))
+        .arg(format!("--config.file={}", file.display()))
+        .env("PVE_EXPORTER_CLUSTERS__BENCH__TOKEN", secret)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next().unwrap().unwrap();
+        if let Some((_, rest)) = line.split_once("address=") {
+            break rest.split_whitespace().next().unwrap().trim_matches('"').to_owned();
+        }
+    };
+    std::thread::spawn(move || lines.for_each(drop));
+    let program = Program {
+        child,
+        address,
+        _directory: directory,
+    };
+    let start = Instant::now();
+    while get(&program.address, "/-/ready", false) != "ready\n".len() {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "the exporter does not get ready"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    program
+}
+
+/// The length of an answer's body as it came over the wire, chunk marks included.
+fn get(address: &str, path: &str, gzip: bool) -> usize {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let encoding = if gzip { "Accept-Encoding: gzip\r\n" } else { "" };
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{encoding}\r\n"
+    )
+    .unwrap();
+    let (mut buffer, mut length, mut head) = (vec![0; 64 * 1024], 0, None);
+    let mut beginning = Vec::new();
+    loop {
+        let read = stream.read(&mut buffer).unwrap();
+        if read == 0 {
+            return length - head.unwrap_or(0);
+        }
+        length += read;
+        if head.is_none() {
+            beginning.extend_from_slice(&buffer[..read]);
+            head = beginning
+                .windows(4)
+                .position(|bytes| bytes == b"\r\n\r\n")
+                .map(|at| at + 4);
+        }
+    }
+}
+
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+    ticks / 100.0
+}
+
+/// A field of /proc/PID/status in MiB.
+fn resident(program: &Program, field: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}

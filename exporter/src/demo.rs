@@ -32,7 +32,7 @@ pub(crate) struct DemoArguments {
 impl DemoArguments {
     pub(crate) async fn run(self, listen_address: Option<&str>) -> ExitCode {
         match self.start(listen_address.unwrap_or(LISTEN_ADDRESS)).await {
-            Ok((_simulator, listener, exporter)) => crate::serve(listener, exporter).await,
+            Ok((_simulator, listener, exporter)) => crate::serve(vec![listener], exporter).await,
             Err(problem) => crate::fail(&problem),
         }
     }

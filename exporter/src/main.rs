@@ -90,15 +90,21 @@ fn main() -> ExitCode {
                 demo.run(arguments.options.listen_address.as_deref()).await
             }
             Some(Command::Metrics) => print(&metrics::catalog::markdown()),
-            Some(Command::Series { .. }) => match arguments.options.load() {
-                Ok(config) => match estimate::table(config).await {
-                    Ok(table) => print(&table),
-                    Err(error) => fail(&error),
-                },
-                Err(error) => misconfigured(&error),
-            },
+            Some(Command::Series { .. }) => estimate(&arguments.options).await,
         }
     })
+}
+
+async fn estimate(options: &Options) -> ExitCode {
+    let config = match options.load() {
+        Ok(config) => config,
+        Err(error) => return misconfigured(&error),
+    };
+    start_logging(&config.log);
+    match estimate::table(config).await {
+        Ok(table) => print(&table),
+        Err(error) => fail(&error),
+    }
 }
 
 async fn run(options: Options) -> ExitCode {
@@ -112,16 +118,15 @@ async fn run(options: Options) -> ExitCode {
         Ok(exporter) => exporter,
         Err(error) => return misconfigured(&error),
     };
-    let listener = match TcpListener::bind(addresses.as_slice()).await {
-        Ok(listener) => listener,
+    let listeners = match server::bind(&addresses).await {
+        Ok(listeners) => listeners,
         Err(error) => {
-            tracing::error!(?addresses, %error, "cannot listen");
+            tracing::error!(%error, "cannot listen");
             return ExitCode::FAILURE;
         }
     };
-    match listener.local_addr() {
-        Ok(address) => tracing::info!(%address, clusters = exporter.cluster_names().len(), "serving metrics"),
-        Err(error) => return fail(&error),
+    for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
+        tracing::info!(%address, clusters = exporter.cluster_names().len(), "serving metrics");
     }
     let reloading = Arc::clone(&exporter);
     let hang_up = match signal(SignalKind::hangup()) {
@@ -129,7 +134,7 @@ async fn run(options: Options) -> ExitCode {
         Err(error) => return fail(&error),
     };
     tokio::spawn(reload_on_signal(hang_up, reloading, options));
-    serve(listener, exporter).await
+    serve(listeners, exporter).await
 }
 
 async fn reload_on_signal(mut hang_up: tokio::signal::unix::Signal, exporter: Arc<Exporter>, options: Options) {
@@ -139,7 +144,7 @@ async fn reload_on_signal(mut hang_up: tokio::signal::unix::Signal, exporter: Ar
 }
 
 /// Serves until SIGTERM or Ctrl-C.
-async fn serve(listener: TcpListener, exporter: Arc<Exporter>) -> ExitCode {
+async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>) -> ExitCode {
     let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => return fail(&error),
@@ -154,7 +159,7 @@ async fn serve(listener: TcpListener, exporter: Arc<Exporter>) -> ExitCode {
             retrying.retry();
         }
     });
-    server::serve(listener, exporter, async move {
+    server::serve(listeners, exporter, async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

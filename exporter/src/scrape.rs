@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -61,6 +61,7 @@ pub struct Exporter {
     loaded: RwLock<Arc<Loaded>>,
     configuration_ok: AtomicBool,
     ready: AtomicBool,
+    dropped: Mutex<BTreeSet<&'static str>>,
 }
 
 impl Exporter {
@@ -77,6 +78,7 @@ impl Exporter {
             loaded: RwLock::new(Arc::new(loaded)),
             configuration_ok: AtomicBool::new(true),
             ready: AtomicBool::new(false),
+            dropped: Mutex::default(),
         }))
     }
 
@@ -168,15 +170,16 @@ impl Exporter {
                 .map(|cluster| cluster.refresh(&request.selection, deadline)),
         )
         .await;
-        let rows: Vec<cluster::Rows> = clusters
+        let rows: Vec<_> = clusters
             .iter()
             .map(|cluster| cluster.rows(&request.selection))
             .collect();
+        let names: Vec<_> = clusters.iter().map(|cluster| cluster.name()).collect();
         self.own.scraped(started.elapsed());
-        Ok(self.exposition(&loaded, &rows, request.format))
+        Ok(self.exposition(&loaded, &names, &rows, request.format))
     }
 
-    fn exposition(&self, loaded: &Loaded, rows: &[cluster::Rows], format: Format) -> Exposition {
+    fn exposition(&self, loaded: &Loaded, clusters: &[&str], rows: &[cluster::Rows], format: Format) -> Exposition {
         fn section<S: Subject>(rows: &[cluster::Rows], part: impl Fn(&cluster::Rows) -> &Arc<[S]>) -> Box<dyn Section> {
             Box::new(Rows::new(rows.iter().map(|rows| Arc::clone(part(rows))).collect()))
         }
@@ -194,11 +197,13 @@ impl Exporter {
             section(rows, |rows| &rows.guests),
         ];
         let metrics = &loaded.config.metrics;
-        let mut series = ExporterRow::TABLE.len() as u64;
+        let own = self.own.text(format, |name| !metrics.drops(name), clusters);
+        let own_series = own.lines().filter(|line| !line.starts_with('#')).count() + ExporterRow::TABLE.len();
+        let mut series = own_series as u64;
         let mut dropped = BTreeSet::new();
         for section in &sections {
             for family in 0..section.families() {
-                let (name, samples) = (section.header(family).name, section.most_samples() as u64);
+                let (name, samples) = (section.header(family).name, section.samples(family));
                 if samples == 0 || metrics.drops(name) {
                     continue;
                 }
@@ -210,6 +215,7 @@ impl Exporter {
                 }
             }
         }
+        self.tell_dropped(&dropped);
         let exporter = ExporterRow {
             identity: Identity::new(&[]),
             configuration_ok: self.configuration_ok.load(Ordering::Relaxed),
@@ -219,12 +225,22 @@ impl Exporter {
             families_dropped: dropped.len() as u64,
         };
         sections.insert(0, Box::new(Rows::new(vec![Arc::from([exporter])])));
-        Exposition::new(
-            format,
-            sections,
-            self.own.text(format, |name| !metrics.drops(name)),
-            |header| !metrics.drops(header.name) && !dropped.contains(header.name),
-        )
+        Exposition::new(format, sections, own, |header| {
+            !metrics.drops(header.name) && !dropped.contains(header.name)
+        })
+    }
+
+    /// Logs which families the budget costs, when that changes.
+    fn tell_dropped(&self, dropped: &BTreeSet<&'static str>) {
+        let mut told = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != *dropped {
+            let families = dropped.iter().copied().collect::<Vec<_>>().join(" ");
+            tracing::warn!(
+                families,
+                "the budget of series leaves these families out; none again if the list is empty"
+            );
+            told.clone_from(dropped);
+        }
     }
 }
 
@@ -260,15 +276,18 @@ fn load(
     before: &BTreeMap<String, Arc<ClusterSources>>,
 ) -> Result<Loaded, StartError> {
     let mut clusters = BTreeMap::new();
-    for name in config.clusters.keys() {
-        let failed = |problem| StartError {
+    for (name, cluster) in &config.clusters {
+        if cluster.insecure_skip_verify {
+            tracing::warn!(
+                cluster = name,
+                "certificates are not checked: whoever is in between can read the token"
+            );
+        }
+        let observer = Arc::new(own.observer(name));
+        let fresh = ClusterSources::new(name, cluster, &config, clock, observer).map_err(|problem| StartError {
             cluster: name.clone(),
             problem,
-        };
-        let Some(fresh) = ClusterSources::new(name, &config, clock, Arc::new(own.observer(name))).map_err(failed)?
-        else {
-            continue;
-        };
+        })?;
         let kept = before.get(name).filter(|old| old.settings() == fresh.settings());
         clusters.insert(name.clone(), kept.map_or_else(|| Arc::new(fresh), Arc::clone));
     }

@@ -2,10 +2,13 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::future::select_all;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{
@@ -16,7 +19,7 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
@@ -35,9 +38,9 @@ const MAX_CONNECTIONS: usize = 512;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 
-/// How long a client may take to send a request's head; also how long it may stay idle between two requests. Longer than
-/// the usual interval between scrapes, so that Prometheus keeps its connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(150);
+/// How long a client may take to send a request's head, and may stay idle between two requests: a little longer than the usual
+/// interval between scrapes, so that Prometheus keeps its connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// How long a client may refuse to take more of an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,8 +55,26 @@ const SCRAPE_TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-
 
 type Body = Either<Full<Bytes>, ExpositionBody>;
 
-/// Serves `exporter` on `listener` until `shutdown` ends; then accepts nothing more and lets answers under way finish.
-pub async fn serve(listener: TcpListener, exporter: Arc<Exporter>, shutdown: impl Future<Output = ()>) {
+/// Listens on each of `addresses`. Where all addresses are asked for and the machine has no IPv6, IPv4 alone does.
+///
+/// # Errors
+/// When one of them cannot be listened on; the error names it.
+pub async fn bind(addresses: &[SocketAddr]) -> std::io::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for &address in addresses {
+        let listener = match TcpListener::bind(address).await {
+            Err(error) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && error.kind() != ErrorKind::AddrInUse => {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+            }
+            outcome => outcome,
+        };
+        listeners.push(listener.map_err(|error| std::io::Error::new(error.kind(), format!("{address}: {error}")))?);
+    }
+    Ok(listeners)
+}
+
+/// Serves `exporter` on `listeners` until `shutdown` ends; then accepts nothing more and lets answers under way finish.
+pub async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>, shutdown: impl Future<Output = ()>) {
     let scrapes = Arc::new(Semaphore::new(exporter.config().web.max_concurrent_scrapes.get()));
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (ending, _) = watch::channel(false);
@@ -63,7 +84,7 @@ pub async fn serve(listener: TcpListener, exporter: Arc<Exporter>, shutdown: imp
         while tasks.try_join_next().is_some() {}
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener, &connections) => accepted,
+            accepted = accept(&listeners, &connections) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };
         let (exporter, scrapes, ending) = (Arc::clone(&exporter), Arc::clone(&scrapes), ending.subscribe());
@@ -72,7 +93,7 @@ pub async fn serve(listener: TcpListener, exporter: Arc<Exporter>, shutdown: imp
             drop(permit);
         });
     }
-    drop(listener);
+    drop(listeners);
     ending.send_replace(true);
     let finish = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, finish).await.is_err() {
@@ -80,13 +101,11 @@ pub async fn serve(listener: TcpListener, exporter: Arc<Exporter>, shutdown: imp
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+async fn accept(listeners: &[TcpListener], connections: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     // The semaphore is never closed.
     let permit = Arc::clone(connections).acquire_owned().await.ok()?;
-    match listener.accept().await {
+    let (accepted, _, _) = select_all(listeners.iter().map(|listener| Box::pin(listener.accept()))).await;
+    match accepted {
         Ok((stream, _)) => Some((stream, permit)),
         Err(error) => {
             // Out of file descriptors, most likely: some will be free in a moment.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pve_exporter::clock::Clock;
 use pve_exporter::metrics::exposition::Format;
 use pve_exporter::pve::api;
-use pve_exporter::pve::trust::{Learned, Trust, tls_config};
+use pve_exporter::pve::trust::{Authorities, Learned, Trust, tls_config};
 use pve_exporter::scrape::{Exporter, ScrapeRequest, all_sources};
 use pve_simulator::Simulator;
 
@@ -84,7 +84,11 @@ async fn bare_client(simulator: &Simulator) {
         .iter()
         .map(|node| simulator.fingerprint(node).unwrap().parse().unwrap())
         .collect();
-    let tls = tls_config(&Trust::Fingerprints(fingerprints), &Learned::default()).unwrap();
+    let trust = Trust {
+        authorities: Authorities::Nobody,
+        fingerprints,
+    };
+    let tls = tls_config(&trust, &Learned::default()).unwrap();
     let http = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .http1_only()
@@ -119,7 +123,10 @@ async fn bare_client(simulator: &Simulator) {
                 api::cluster_status::decode(&body, |row| rows.push(row)).unwrap();
                 std::hint::black_box(rows.len());
             },
-            async { api::version::decode(&get("/version").await).unwrap() },
+            async {
+                let body = get("/version").await;
+                std::hint::black_box(api::version::decode(&body).unwrap());
+            },
             async { api::nodes::fingerprints(&get("/nodes").await).unwrap() },
             async { api::access_permissions::decode(&get("/access/permissions").await).unwrap() },
         );

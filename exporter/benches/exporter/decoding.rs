@@ -5,7 +5,8 @@ use std::time::Instant;
 use pve_exporter::clock::Clock;
 use pve_exporter::config::GuestFilter;
 use pve_exporter::pve::api;
-use pve_exporter::pve::client::{Client, Observer, Request};
+use pve_exporter::pve::client::{Client, Request};
+use pve_exporter::pve::transport::Observer;
 use pve_exporter::sources::resources::{Memory, convert};
 use pve_simulator::Simulator;
 

@@ -86,8 +86,8 @@ pub trait Section: Send + Sync {
     /// What stands above the samples of family `family`.
     fn header(&self, family: usize) -> Header;
 
-    /// At most how many samples a family has.
-    fn most_samples(&self) -> usize;
+    /// How many samples family `family` has.
+    fn samples(&self, family: usize) -> u64;
 
     /// Writes samples of family `family` from `position` on, until `out` holds `limit` bytes or more. Returns true when the
     /// family is complete.
@@ -119,8 +119,22 @@ impl<S: Subject> Section for Rows<S> {
         Header { name, kind, unit, help }
     }
 
-    fn most_samples(&self) -> usize {
-        self.parts.iter().map(|part| part.len()).sum()
+    fn samples(&self, family: usize) -> u64 {
+        let metric = &S::TABLE[family];
+        let mut labels = Vec::new();
+        let mut has_sample = |row: &&S| match metric.sample {
+            Sample::Value(value) => value(row).is_some_and(Value::is_finite),
+            Sample::State(state) => state(row).is_some_and(|state| !state.is_empty()),
+            Sample::Text(text) => {
+                labels.clear();
+                text(row, &mut LabelWriter::new(&mut labels))
+            }
+        };
+        self.parts
+            .iter()
+            .flat_map(|part| part.iter())
+            .filter(|row| has_sample(row))
+            .count() as u64
     }
 
     fn write(&self, family: usize, position: &mut Position, format: Format, limit: usize, out: &mut Vec<u8>) -> bool {

@@ -11,7 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 use url::Url;
 
 use crate::metrics::exposition::Format;
-use crate::pve::client::Observer;
+use crate::pve::transport::Observer;
 
 /// One metric of the registry, for the documentation.
 #[derive(Clone, Copy, Debug)]
@@ -141,9 +141,10 @@ impl Own {
         }
     }
 
-    /// The families of the registry that `wanted` admits by their exposed names, as text without the end mark.
+    /// The families of the registry that `wanted` admits by their exposed names, as text without the end mark. Of samples that
+    /// belong to a cluster, those of `clusters`.
     #[must_use]
-    pub fn text(&self, format: Format, wanted: impl Fn(&str) -> bool) -> String {
+    pub fn text(&self, format: Format, wanted: impl Fn(&str) -> bool, clusters: &[&str]) -> String {
         let mut openmetrics = String::new();
         // Writing to a String does not fail.
         text::encode_registry(&mut openmetrics, &self.registry).unwrap_or_default();
@@ -156,9 +157,19 @@ impl Own {
                 continue;
             }
             let family = family.strip_suffix("# EOF\n").unwrap_or(family);
+            let of_others = |line: &str| {
+                let cluster = line
+                    .split_once("pve_cluster=\"")
+                    .and_then(|(_, rest)| rest.split('"').next());
+                cluster.is_some_and(|cluster| !clusters.contains(&cluster))
+            };
+            let lines: String = family.split_inclusive('\n').filter(|line| !of_others(line)).collect();
+            if lines.lines().skip(1).all(|line| line.starts_with('#')) {
+                continue;
+            }
             match format {
-                Format::OpenMetrics => text.extend(["# HELP ", family]),
-                Format::Classic => text += &classic(name, total, family),
+                Format::OpenMetrics => text.extend(["# HELP ", &lines]),
+                Format::Classic => text += &classic(name, total, &lines),
             }
         }
         text

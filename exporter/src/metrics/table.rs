@@ -78,6 +78,17 @@ pub enum Value {
     Float(f64),
 }
 
+impl Value {
+    /// Whether it can be written.
+    #[must_use]
+    pub fn is_finite(self) -> bool {
+        match self {
+            Self::Whole(_) => true,
+            Self::Float(float) => float.is_finite(),
+        }
+    }
+}
+
 impl From<u64> for Value {
     fn from(value: u64) -> Self {
         Self::Whole(value)

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
+use crate::pve::error::ApiError;
+
 /// How long an endpoint that failed is left alone, the first time and at most.
 const REST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
@@ -16,15 +18,28 @@ pub const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Endpoint {
     /// Its base URL.
     pub url: Arc<Url>,
-    /// The node behind it, once `/cluster/status` told.
+    /// The node behind it, once an answer told.
     pub node: Option<Arc<str>>,
     /// Whether its side of the cluster has quorum, once `/cluster/status` told. A standalone node has.
     pub quorate: Option<bool>,
     /// Whether its last request reached it; `None` before the first.
     pub reachable: Option<bool>,
-    rests_until: Option<Instant>,
+    /// Until when nothing is sent to it, since it could not be reached, and how that showed.
+    rests: Option<(Instant, ApiError)>,
+    /// Until when others are preferred, since it was reached and did not answer in time.
+    slow_until: Option<Instant>,
     next_probe: Option<Instant>,
     failures: u32,
+}
+
+impl Endpoint {
+    fn rests(&self, now: Instant) -> bool {
+        self.rests.as_ref().is_some_and(|(until, _)| *until > now)
+    }
+
+    fn out_of_use(&self, now: Instant) -> bool {
+        self.reachable == Some(false) || self.slow_until.is_some_and(|until| until > now)
+    }
 }
 
 /// The endpoints in the order of preference that the configuration gives.
@@ -42,7 +57,8 @@ impl Endpoints {
             node: None,
             quorate: None,
             reachable: None,
-            rests_until: None,
+            rests: None,
+            slow_until: None,
             next_probe: None,
             failures: 0,
         };
@@ -65,10 +81,8 @@ impl Endpoints {
     #[must_use]
     pub fn candidates(&self, now: Instant) -> Vec<usize> {
         let all = self.lock();
-        let mut usable: Vec<usize> = (0..all.len())
-            .filter(|&index| all[index].rests_until.is_none_or(|until| until <= now))
-            .collect();
-        usable.sort_by_key(|&index| (all[index].quorate == Some(false), all[index].reachable == Some(false)));
+        let mut usable: Vec<usize> = (0..all.len()).filter(|&index| !all[index].rests(now)).collect();
+        usable.sort_by_key(|&index| (all[index].quorate == Some(false), all[index].out_of_use(now)));
         usable
     }
 
@@ -78,15 +92,28 @@ impl Endpoints {
         self.candidates(now).first().copied()
     }
 
+    /// Whether nothing is sent to `index` for now.
+    #[must_use]
+    pub fn rests(&self, index: usize, now: Instant) -> bool {
+        self.lock().get(index).is_some_and(|endpoint| endpoint.rests(now))
+    }
+
+    /// How the first endpoint that rests failed.
+    #[must_use]
+    pub fn why_resting(&self) -> Option<ApiError> {
+        self.lock()
+            .iter()
+            .find_map(|endpoint| endpoint.rests.as_ref().map(|(_, error)| error.clone()))
+    }
+
     /// Takes the endpoints worth a probe now: those that are down with their rest over, or without quorum. Each is given
     /// again after [`PROBE_INTERVAL`] at the earliest.
     #[must_use]
     pub fn take_due_for_probe(&self, now: Instant) -> Vec<usize> {
         let mut due = Vec::new();
         for (index, endpoint) in self.lock().iter_mut().enumerate() {
-            let out_of_use = endpoint.reachable == Some(false) || endpoint.quorate == Some(false);
-            let rested = endpoint.rests_until.is_none_or(|until| until <= now);
-            if out_of_use && rested && endpoint.next_probe.is_none_or(|next| next <= now) {
+            let doubtful = endpoint.reachable == Some(false) || endpoint.quorate == Some(false);
+            if doubtful && !endpoint.rests(now) && endpoint.next_probe.is_none_or(|next| next <= now) {
                 endpoint.next_probe = Some(now + PROBE_INTERVAL);
                 due.push(index);
             }
@@ -94,35 +121,40 @@ impl Endpoints {
         due
     }
 
-    /// Notes that an answer came from `index`.
+    /// Notes that an answer came from `index`, whatever it said.
     pub fn reached(&self, index: usize) {
         if let Some(endpoint) = self.lock().get_mut(index) {
             endpoint.reachable = Some(true);
             endpoint.failures = 0;
-            endpoint.rests_until = None;
+            endpoint.rests = None;
         }
     }
 
-    /// Notes that `index` gave no answer; it rests for a time that doubles with each failure.
-    pub fn failed(&self, index: usize, now: Instant) {
+    /// Notes that `index` could not be reached; it rests for a time that doubles with each failure.
+    pub fn failed(&self, index: usize, now: Instant, error: &ApiError) {
         if let Some(endpoint) = self.lock().get_mut(index) {
             // Requests that were under way together fail together: that is one failure.
-            if endpoint.rests_until.is_some_and(|until| until > now) {
+            if endpoint.rests(now) {
                 return;
             }
             endpoint.reachable = Some(false);
-            endpoint.rests_until = Some(now + doubling(REST, endpoint.failures));
+            endpoint.rests = Some((now + doubling(REST, endpoint.failures), error.clone()));
             endpoint.failures = endpoint.failures.saturating_add(1);
         }
     }
 
-    /// Notes what `/cluster/status` said of the node behind `index`.
-    pub fn learned(&self, index: usize, node: Option<Arc<str>>, quorate: bool) {
+    /// Notes that `index` was reached and did not answer in time: others are preferred for a while.
+    pub fn slow(&self, index: usize, now: Instant) {
         if let Some(endpoint) = self.lock().get_mut(index) {
-            if node.is_some() {
-                endpoint.node = node;
-            }
-            endpoint.quorate = Some(quorate);
+            endpoint.slow_until = Some(now + REST.1);
+        }
+    }
+
+    /// Notes which node is behind `index`, and whether its side has quorum.
+    pub fn learned(&self, index: usize, node: Option<Arc<str>>, quorate: Option<bool>) {
+        if let Some(endpoint) = self.lock().get_mut(index) {
+            endpoint.node = node.or(endpoint.node.take());
+            endpoint.quorate = quorate.or(endpoint.quorate);
         }
     }
 }
@@ -141,31 +173,50 @@ mod tests {
         Endpoints::new(["https://a:8006", "https://b:8006", "https://c:8006"].map(|url| Url::parse(url).unwrap()))
     }
 
+    fn refused() -> ApiError {
+        ApiError::Unreachable {
+            endpoint: "https://a:8006".to_owned(),
+            problem: "refused".to_owned(),
+        }
+    }
+
     #[test]
     fn a_failed_endpoint_rests_longer_each_time_and_returns_to_its_place() {
         let (endpoints, start) = (three(), Instant::now());
-        endpoints.failed(0, start);
+        endpoints.failed(0, start, &refused());
         assert_eq!(endpoints.candidates(start), [1, 2]);
-        endpoints.failed(0, start + Duration::from_secs(1));
+        endpoints.failed(0, start + Duration::from_secs(1), &refused());
         assert_eq!(
             endpoints.candidates(start + Duration::from_secs(5)),
             [1, 2, 0],
             "failures together are one"
         );
-        endpoints.failed(0, start + Duration::from_secs(5));
+        endpoints.failed(0, start + Duration::from_secs(5), &refused());
         assert_eq!(endpoints.candidates(start + Duration::from_secs(14)), [1, 2]);
         assert_eq!(endpoints.take_due_for_probe(start + Duration::from_secs(15)), [0]);
+        assert!(endpoints.take_due_for_probe(start + Duration::from_secs(16)).is_empty());
         endpoints.reached(0);
         assert_eq!(endpoints.candidates(start + Duration::from_secs(15)), [0, 1, 2]);
     }
 
     #[test]
+    fn a_slow_endpoint_comes_after_the_others_but_is_asked_when_alone() {
+        let (endpoints, now) = (three(), Instant::now());
+        endpoints.slow(0, now);
+        assert_eq!(endpoints.candidates(now), [1, 2, 0]);
+        endpoints.failed(1, now, &refused());
+        endpoints.failed(2, now, &refused());
+        assert_eq!(endpoints.candidates(now), [0]);
+        assert_eq!(endpoints.candidates(now + Duration::from_secs(60)), [0, 1, 2]);
+    }
+
+    #[test]
     fn the_minority_side_comes_last_but_is_asked_when_alone() {
         let (endpoints, now) = (three(), Instant::now());
-        endpoints.learned(0, Some("pve1".into()), false);
+        endpoints.learned(0, Some("pve1".into()), Some(false));
         assert_eq!(endpoints.candidates(now), [1, 2, 0]);
-        endpoints.failed(1, now);
-        endpoints.failed(2, now);
+        endpoints.failed(1, now, &refused());
+        endpoints.failed(2, now, &refused());
         assert_eq!(endpoints.candidates(now), [0]);
     }
 

@@ -19,7 +19,7 @@ pub enum FailureReason {
     Forbidden,
     /// Another status that is no success.
     Status,
-    /// The body is not what the endpoint promises.
+    /// The body is not what the endpoint promises, or not all of it came.
     Decode,
     /// The body is larger than the limit.
     TooLarge,
@@ -134,6 +134,14 @@ pub enum ApiError {
         /// What was expected and what came.
         problem: DecodeError,
     },
+    /// The connection broke within the body.
+    #[error("GET {path}: the answer broke off: {problem}")]
+    Incomplete {
+        /// The path asked for.
+        path: String,
+        /// What the transport said.
+        problem: String,
+    },
     /// A body larger than the limit.
     #[error("GET {path}: the body is larger than the limit of {limit} bytes")]
     TooLarge {
@@ -142,6 +150,12 @@ pub enum ApiError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// Every endpoint, or the token, failed lately and rests before it is tried again; nothing was sent.
+    #[error("{0}; not tried again yet")]
+    Resting(Box<ApiError>),
+    /// The refresh ended without an outcome.
+    #[error("the refresh was interrupted")]
+    Interrupted,
     /// The node is known to be offline; nothing was sent.
     #[error("node {node} is offline")]
     Offline {
@@ -153,22 +167,18 @@ pub enum ApiError {
 impl ApiError {
     /// The reason, as labels tell it.
     #[must_use]
-    pub const fn reason(&self) -> FailureReason {
+    pub fn reason(&self) -> FailureReason {
         match self {
+            Self::Resting(error) => error.reason(),
             Self::Unreachable { .. } => FailureReason::Unreachable,
             Self::Tls { .. } => FailureReason::Tls,
             Self::Timeout { .. } => FailureReason::Timeout,
             Self::Unauthorized { .. } => FailureReason::Unauthorized,
             Self::Forbidden { .. } => FailureReason::Forbidden,
             Self::NotImplemented { .. } | Self::Status { .. } => FailureReason::Status,
-            Self::Decode { .. } => FailureReason::Decode,
+            Self::Decode { .. } | Self::Incomplete { .. } | Self::Interrupted => FailureReason::Decode,
             Self::TooLarge { .. } => FailureReason::TooLarge,
             Self::Offline { .. } => FailureReason::Offline,
         }
-    }
-
-    /// Whether another endpoint of the cluster may answer where this one did not.
-    pub(crate) const fn another_endpoint_may_answer(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Tls { .. } | Self::Timeout { .. })
     }
 }

@@ -1,9 +1,15 @@
 //! The PVE REST API: transport, errors, and the wire types of each endpoint. Knows nothing of metrics.
+//!
+//! [`client`] decides which endpoint a request goes to; [`budget`] how many are in flight; [`authorization`] with which token;
+//! [`transport`] sends it over a connection that [`trust`] accepts.
 
 pub mod api;
+pub mod authorization;
+pub mod budget;
 pub mod client;
 pub mod endpoints;
 pub mod error;
 pub mod offline;
 pub mod perl;
+pub mod transport;
 pub mod trust;

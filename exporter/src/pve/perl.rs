@@ -13,9 +13,10 @@ use serde::{Deserialize, Deserializer};
 
 use crate::pve::error::DecodeError;
 
-/// Any scalar, as PVE may send it; everything else is `Absent`.
+/// What stands in the place of a value: a scalar, or a list of which only the numbers count; everything else is `Absent`.
 enum Scalar<'de> {
     Absent,
+    Numbers(Vec<f64>),
     Unsigned(u64),
     Float(f64),
     Text(Cow<'de, str>),
@@ -63,8 +64,13 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Absent)
+        #[derive(Deserialize)]
+        struct Element(#[serde(deserialize_with = "float")] Option<f64>);
+        let mut numbers = Vec::new();
+        while let Some(Element(number)) = seq.next_element()? {
+            numbers.extend(number);
+        }
+        Ok(Scalar::Numbers(numbers))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -85,7 +91,7 @@ pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, 
             let text = text.trim();
             text.parse().ok().or_else(|| text.parse().ok().and_then(float_to_whole))
         }
-        Scalar::Absent => None,
+        Scalar::Absent | Scalar::Numbers(_) => None,
     })
 }
 
@@ -113,7 +119,7 @@ pub fn float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, 
         Scalar::Unsigned(value) => Some(value as f64),
         Scalar::Float(value) => Some(value),
         Scalar::Text(text) => text.trim().parse().ok(),
-        Scalar::Absent => None,
+        Scalar::Absent | Scalar::Numbers(_) => None,
     };
     Ok(value.filter(|value| value.is_finite()))
 }
@@ -131,7 +137,7 @@ pub fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>,
             "1" | "yes" | "on" | "true" => Some(true),
             _ => None,
         },
-        Scalar::Absent => None,
+        Scalar::Absent | Scalar::Numbers(_) => None,
     })
 }
 
@@ -144,38 +150,19 @@ pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>,
         Scalar::Unsigned(value) => Cow::Owned(value.to_string()),
         Scalar::Float(value) => Cow::Owned(value.to_string()),
         Scalar::Text(text) => text,
-        Scalar::Absent => Cow::Borrowed(""),
+        Scalar::Absent | Scalar::Numbers(_) => Cow::Borrowed(""),
     })
 }
 
-/// A list of floats whose elements that are no numbers are left out, as in `loadavg`.
+/// A list of floats, as in `loadavg`. Elements that are no numbers are left out; anything but a list is empty.
 ///
 /// # Errors
 /// Only when the JSON itself is broken.
 pub fn floats<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
-    struct Floats;
-    impl<'de> Visitor<'de> for Floats {
-        type Value = Vec<f64>;
-
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("a list of numbers")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            #[derive(Deserialize)]
-            struct Element(#[serde(deserialize_with = "float")] Option<f64>);
-            let mut values = Vec::new();
-            while let Some(Element(value)) = seq.next_element()? {
-                values.extend(value);
-            }
-            Ok(values)
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(Vec::new())
-        }
-    }
-    deserializer.deserialize_any(Floats)
+    Ok(match deserializer.deserialize_any(ScalarVisitor)? {
+        Scalar::Numbers(numbers) => numbers,
+        _ => Vec::new(),
+    })
 }
 
 /// Reads an object, or the default where something else stands in its place.
@@ -183,7 +170,7 @@ pub fn floats<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D:
 /// # Errors
 /// Only when the JSON itself is broken.
 pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Row::deserialize(deserializer)?.0.unwrap_or_default())
+    Ok(Row::<T>::deserialize(deserializer)?.0.unwrap_or_default())
 }
 
 /// A row of a list: the object, or `None` where something else stands in its place.

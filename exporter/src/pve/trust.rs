@@ -1,6 +1,6 @@
 //! Which certificate of a PVE node is trusted: by certificate authorities, by fingerprint, or none checked at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -17,15 +17,24 @@ use crate::config::Fingerprint;
 
 /// The trust that the configuration asks for.
 #[derive(Clone, Debug)]
-pub enum Trust {
-    /// The certificate authorities of the operating system.
-    SystemRoots,
-    /// The certificate authorities in a PEM file, such as `/etc/pve/pve-root-ca.pem`, and no others.
-    CaFile(PathBuf),
-    /// Certificates with these SHA-256 fingerprints, and no others.
-    Fingerprints(Vec<Fingerprint>),
-    /// Any certificate at all.
-    Insecure,
+pub struct Trust {
+    /// Who may sign a certificate.
+    pub authorities: Authorities,
+    /// Certificates with these SHA-256 fingerprints are trusted, whoever signed them.
+    pub fingerprints: Vec<Fingerprint>,
+}
+
+/// Who may sign a certificate.
+#[derive(Clone, Debug)]
+pub enum Authorities {
+    /// Whom the operating system trusts.
+    System,
+    /// Those in a PEM file, such as `/etc/pve/pve-root-ca.pem`, and no others.
+    File(PathBuf),
+    /// Nobody.
+    Nobody,
+    /// Anybody: nothing is checked.
+    Anybody,
 }
 
 /// A trust that cannot be set up.
@@ -47,25 +56,24 @@ pub enum TrustError {
     Tls(String),
 }
 
-/// Fingerprints learned from `GET /nodes` over a connection that was trusted already.
+/// Fingerprints of nodes, learned from `GET /nodes` over a connection that was trusted already.
 #[derive(Clone, Debug, Default)]
-pub struct Learned(Arc<RwLock<BTreeSet<[u8; 32]>>>);
+pub struct Learned(Arc<RwLock<BTreeMap<String, [u8; 32]>>>);
 
 impl Learned {
-    /// Replaces what was learned before, so that a renewed certificate's predecessor loses its trust.
-    pub fn replace(&self, fingerprints: impl IntoIterator<Item = Fingerprint>) {
-        let fingerprints = fingerprints
-            .into_iter()
-            .map(|fingerprint| *fingerprint.as_bytes())
-            .collect();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = fingerprints;
+    /// Takes a node's certificate in place of the one known before, whose trust ends.
+    pub fn learn(&self, node: String, fingerprint: &Fingerprint) {
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(node, *fingerprint.as_bytes());
     }
 
-    fn contains(&self, digest: &[u8]) -> bool {
+    fn contains(&self, digest: &[u8; 32]) -> bool {
         self.0
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .iter()
+            .values()
             .any(|known| known == digest)
     }
 }
@@ -76,20 +84,20 @@ impl Learned {
 /// When the certificate authorities cannot be read.
 pub fn tls_config(trust: &Trust, learned: &Learned) -> Result<ClientConfig, TrustError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let authorities = match trust {
-        Trust::SystemRoots => Some(authorities(&system_roots(), "the operating system", &provider)?),
-        Trust::CaFile(path) => Some(authorities(&read_pem(path)?, &path.display().to_string(), &provider)?),
-        Trust::Fingerprints(_) | Trust::Insecure => None,
-    };
-    let pinned = match trust {
-        Trust::Fingerprints(fingerprints) => fingerprints.iter().map(|fingerprint| *fingerprint.as_bytes()).collect(),
-        _ => BTreeSet::new(),
+    let authorities = match &trust.authorities {
+        Authorities::System => Some(authorities(&system_roots(), "the operating system", &provider)?),
+        Authorities::File(path) => Some(authorities(&read_pem(path)?, &path.display().to_string(), &provider)?),
+        Authorities::Nobody | Authorities::Anybody => None,
     };
     let verifier = Verifier {
         authorities,
-        pinned,
+        pinned: trust
+            .fingerprints
+            .iter()
+            .map(|fingerprint| *fingerprint.as_bytes())
+            .collect(),
         learned: learned.clone(),
-        anything: matches!(trust, Trust::Insecure),
+        anything: matches!(trust.authorities, Authorities::Anybody),
         provider: Arc::clone(&provider),
     };
     Ok(ClientConfig::builder_with_provider(provider)

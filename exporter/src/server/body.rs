@@ -1,26 +1,37 @@
 //! The body of a scrape's answer: chunks made when the client takes them, so that a slow client costs one chunk of memory.
 
-use std::convert::Infallible;
 use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::{Body, Frame};
+use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::metrics::exposition::{CHUNK_BYTES, Exposition};
 
+/// How long a client may take for the whole answer. Without a limit, clients that take a few bytes now and then would keep
+/// all places among the scrapes.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// Room behind a chunk's limit for the row that passes it.
 const SLACK: usize = 4 * 1024;
+
+/// The client took too long for the answer.
+#[derive(Debug, Error)]
+#[error("the client took longer than {ANSWER_TIMEOUT:?} for the answer")]
+pub(super) struct TooSlow;
 
 /// An exposition as a body, compressed where the client wants that.
 pub(super) struct ExpositionBody {
     exposition: Exposition,
     gzip: Option<GzEncoder<Vec<u8>>>,
     plain: Vec<u8>,
+    deadline: Instant,
     /// The place among the scrapes under way, held until the last byte is written.
     _permit: OwnedSemaphorePermit,
 }
@@ -32,6 +43,7 @@ impl ExpositionBody {
             exposition,
             gzip,
             plain: Vec::new(),
+            deadline: Instant::now() + ANSWER_TIMEOUT,
             _permit: permit,
         }
     }
@@ -60,9 +72,12 @@ impl ExpositionBody {
 
 impl Body for ExpositionBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = TooSlow;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, TooSlow>>> {
+        if Instant::now() > self.deadline {
+            return Poll::Ready(Some(Err(TooSlow)));
+        }
         Poll::Ready(self.next().map(|chunk| Ok(Frame::data(chunk))))
     }
 }

@@ -16,8 +16,11 @@ impl Counter {
     /// A counter that starts again (`continues` is false: the guest restarted or migrated) may be lower. One that goes on
     /// may not: a lower value is no sample until it has stood for three refreshes.
     pub fn read(&mut self, value: Option<u64>, continues: bool) -> Option<u64> {
+        if !continues {
+            *self = Self::default();
+        }
         let value = value?;
-        if continues && self.last.is_some_and(|last| value < last) {
+        if self.last.is_some_and(|last| value < last) {
             self.lower_for += 1;
             if self.lower_for < BELIEVED_AFTER {
                 return None;
@@ -52,5 +55,7 @@ mod tests {
         assert_eq!(counter.read(Some(3), false), Some(3));
         assert_eq!(counter.read(None, true), None);
         assert_eq!(counter.read(Some(4), true), Some(4));
+        assert_eq!(counter.read(None, false), None, "stopped");
+        assert_eq!(counter.read(Some(1), true), Some(1), "and started again");
     }
 }

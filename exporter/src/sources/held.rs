@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,12 @@ use crate::sources::name::SourceName;
 
 /// How long a source that failed is left alone, the first time and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+
+/// The same where a privilege is missing: somebody has to grant it first, and each refusal costs PVE a new connection.
+const FORBIDDEN_BACK_OFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
+
+/// A failure whose retry is overdue by this much is old news, since nobody has scraped for so long.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// The oldest that a live figure is ever served.
 const LIVE_STATE_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -99,6 +106,8 @@ struct State<T> {
     latest: Option<Dated<T>>,
     record: Record,
     running: bool,
+    /// A scrape has waited in vain for the refresh that is under way; no other one waits for it again.
+    overdue: bool,
 }
 
 /// The newest value of one source.
@@ -127,6 +136,7 @@ impl<T: Send + Sync + 'static> Held<T> {
             latest: None,
             record: Record::default(),
             running: false,
+            overdue: false,
         };
         Arc::new(Self {
             title,
@@ -168,26 +178,25 @@ impl<T: Send + Sync + 'static> Held<T> {
     pub fn need(&self, pace: Pace, interval: Duration) -> Need {
         let now = self.clock.now();
         let state = self.lock();
+        let need = |refresh: bool, wait: bool| Need {
+            refresh: refresh && !state.running,
+            wait: wait && !state.overdue,
+        };
         if state.record.up == Some(false) {
-            // A failure has been reported; whether it is over is found out behind the scrapes.
-            let due = state.record.retry_at.is_none_or(|retry| retry <= now);
-            return Need {
-                refresh: due && !state.running,
-                wait: false,
+            // A failure has been told; whether it is over is found out behind the scrapes, unless nobody has tried for long.
+            let late = state.record.retry_at.map(|retry| now.checked_duration_since(retry));
+            return match late.flatten() {
+                None => need(false, false),
+                Some(late) => need(true, late >= FORGOTTEN),
             };
         }
         let Some(latest) = &state.latest else {
-            return Need {
-                refresh: !state.running,
-                wait: true,
-            };
+            return need(true, true);
         };
         let age = now.saturating_duration_since(latest.at);
-        let old = age >= pace.refresh_at();
-        Need {
-            refresh: old && !state.running,
-            wait: old && pace.awaited || age >= pace.max_stale(interval),
-        }
+        let stale = age >= pace.max_stale(interval);
+        let old = age >= pace.refresh_at() || stale;
+        need(old, old && pace.awaited || stale)
     }
 
     /// Whether a refresh has failed and may be tried again.
@@ -208,7 +217,7 @@ impl<T: Send + Sync + 'static> Held<T> {
             state.running = true;
         }
         let end = End {
-            held: Arc::clone(self),
+            held: Some(Arc::clone(self)),
             started: self.clock.now(),
             unix_seconds: self.clock.unix_seconds(),
         };
@@ -218,78 +227,115 @@ impl<T: Send + Sync + 'static> Held<T> {
         });
     }
 
-    /// A future that ends with the refresh that is under way now, at once if there is none.
-    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Waits for the refresh that is under way, until `deadline`; not at all if there is none.
+    pub async fn ended(&self, deadline: tokio::time::Instant) {
         let mut ended = self.ended.subscribe();
-        let seen = *ended.borrow();
-        let running = self.lock().running;
-        async move {
-            if running {
-                // The sender lives as long as the refresh, so this ends at the latest with it.
-                drop(ended.wait_for(|count| *count != seen).await);
+        let seen = {
+            let state = self.lock();
+            if !state.running {
+                return;
             }
+            *ended.borrow_and_update()
+        };
+        // The sender lives as long as the refresh, so the wait ends with it at the latest.
+        let wait = ended.wait_for(|count| *count != seen);
+        if tokio::time::timeout_at(deadline, wait).await.is_err() {
+            let mut state = self.lock();
+            state.overdue = state.running && *self.ended.borrow() == seen;
         }
     }
 
-    fn settle(&self, started: Instant, unix_seconds: f64, outcome: Option<Result<T, ApiError>>) {
-        {
-            let mut state = self.lock();
-            let now = self.clock.now();
-            state.running = false;
-            state.record.duration = Some(now.saturating_duration_since(started));
-            match outcome {
-                Some(Ok(value)) => {
-                    if state.record.up == Some(false) {
-                        tracing::info!(source = self.title, "source works again");
-                    }
-                    state.record.up = Some(true);
-                    state.record.failed_in_a_row = 0;
-                    state.record.retry_at = None;
-                    state.record.last_reason = None;
-                    state.latest = Some(Dated {
-                        value: Arc::new(value),
-                        at: started,
-                        unix_seconds,
-                    });
+    fn settle(&self, started: Instant, unix_seconds: f64, outcome: Result<T, ApiError>) {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        state.running = false;
+        state.overdue = false;
+        state.record.duration = Some(now.saturating_duration_since(started));
+        match outcome {
+            Ok(value) => {
+                if state.record.up == Some(false) {
+                    tracing::info!(source = self.title, "source works again");
                 }
-                failure => {
-                    let (reason, problem) = match failure {
-                        Some(Err(error)) => (error.reason(), error.to_string()),
-                        _ => (FailureReason::Decode, "the refresh ended without an outcome".to_owned()),
-                    };
-                    if state.record.last_reason != Some(reason) {
-                        tracing::warn!(source = self.title, reason = reason.as_str(), %problem, "source failed");
-                    }
-                    state.record.up = Some(false);
-                    state.record.last_reason = Some(reason);
+                state.record.up = Some(true);
+                state.record.failed_in_a_row = 0;
+                state.record.retry_at = None;
+                state.record.last_reason = None;
+                state.latest = Some(Dated {
+                    value: Arc::new(value),
+                    at: started,
+                    unix_seconds,
+                });
+            }
+            Err(error) => {
+                let reason = error.reason();
+                if state.record.last_reason != Some(reason) {
+                    tracing::warn!(source = self.title, reason = reason.as_str(), problem = %error, "source failed");
+                }
+                state.record.up = Some(false);
+                state.record.last_reason = Some(reason);
+                let times = state.record.failed_in_a_row;
+                let back_off = match error {
+                    // Nothing was sent, so nothing new is known and nothing is counted.
+                    ApiError::Resting(_) => BACK_OFF.0,
+                    ApiError::Forbidden { .. } => doubling(FORBIDDEN_BACK_OFF, times),
+                    _ => doubling(BACK_OFF, times),
+                };
+                if !matches!(error, ApiError::Resting(_)) {
                     *state.record.failures.entry(reason).or_default() += 1;
-                    state.record.retry_at = Some(now + doubling(BACK_OFF, state.record.failed_in_a_row));
-                    state.record.failed_in_a_row = state.record.failed_in_a_row.saturating_add(1);
+                    state.record.failed_in_a_row = times.saturating_add(1);
                 }
+                state.record.retry_at = Some(now + back_off);
             }
         }
+        // Under the lock: whoever sees the refresh as ended also sees the count of it.
         self.ended.send_modify(|count| *count += 1);
     }
 }
 
 /// Settles a refresh however it ends, be it by a panic, so that nobody waits for it for ever.
 struct End<T: Send + Sync + 'static> {
-    held: Arc<Held<T>>,
+    held: Option<Arc<Held<T>>>,
     started: Instant,
     unix_seconds: f64,
 }
 
 impl<T: Send + Sync + 'static> End<T> {
-    fn with(self, outcome: Result<T, ApiError>) {
-        self.held.settle(self.started, self.unix_seconds, Some(outcome));
+    fn with(mut self, outcome: Result<T, ApiError>) {
+        if let Some(held) = self.held.take() {
+            held.settle(self.started, self.unix_seconds, outcome);
+        }
     }
 }
 
 impl<T: Send + Sync + 'static> Drop for End<T> {
     fn drop(&mut self) {
-        if self.held.lock().running {
-            self.held.settle(self.started, self.unix_seconds, None);
+        if let Some(held) = self.held.take() {
+            held.settle(self.started, self.unix_seconds, Err(ApiError::Interrupted));
         }
+    }
+}
+
+/// A [`Held`] without the type of its value.
+pub trait Refreshed: Send + Sync {
+    /// As [`Held::need`].
+    fn need(&self, pace: Pace, interval: Duration) -> Need;
+    /// As [`Held::retry_is_due`].
+    fn retry_is_due(&self) -> bool;
+    /// As [`Held::ended`].
+    fn ended<'a>(&'a self, deadline: tokio::time::Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+}
+
+impl<T: Send + Sync + 'static> Refreshed for Held<T> {
+    fn need(&self, pace: Pace, interval: Duration) -> Need {
+        self.need(pace, interval)
+    }
+
+    fn retry_is_due(&self) -> bool {
+        self.retry_is_due()
+    }
+
+    fn ended<'a>(&'a self, deadline: tokio::time::Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(self.ended(deadline))
     }
 }
 
@@ -323,6 +369,10 @@ mod tests {
         wait: false,
     };
 
+    fn far() -> tokio::time::Instant {
+        tokio::time::Instant::now() + 60 * SECOND
+    }
+
     fn offline() -> ApiError {
         ApiError::Offline {
             node: "pve1".to_owned(),
@@ -331,7 +381,7 @@ mod tests {
 
     async fn refreshed(held: &Arc<Held<u32>>, outcome: Result<u32, ApiError>) {
         held.refresh(async move { outcome });
-        held.ended().await;
+        held.ended(far()).await;
     }
 
     #[tokio::test]
@@ -397,9 +447,10 @@ mod tests {
                 gate.notified().await;
                 Err(offline())
             });
-            waiters.push(held.ended());
+            let held = Arc::clone(&held);
+            waiters.push(tokio::spawn(async move { held.ended(far()).await }));
         }
-        drop(waiters.remove(0));
+        waiters.remove(0).abort();
         gate.notify_one();
         futures_util::future::join_all(waiters).await;
         assert_eq!(runs.load(Ordering::SeqCst), 1);
@@ -407,10 +458,56 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_waits_twice_for_a_refresh_that_takes_too_long() {
+        let held: Arc<Held<u32>> = Held::new("t".to_owned(), Clock::default());
+        let gate = Arc::new(tokio::sync::Notify::new());
+        let open = Arc::clone(&gate);
+        held.refresh(async move {
+            open.notified().await;
+            Ok(1)
+        });
+        assert_eq!(
+            held.need(FAST, SECOND),
+            Need {
+                refresh: false,
+                wait: true
+            }
+        );
+        held.ended(tokio::time::Instant::now()).await;
+        assert_eq!(held.need(FAST, SECOND), NOTHING);
+        gate.notify_one();
+        held.ended(far()).await;
+        assert_eq!(held.latest().map(|latest| *latest.value), Some(1));
+    }
+
+    #[tokio::test]
+    async fn a_value_is_read_again_before_it_may_be_served_no_more() {
+        let clock = Clock::default();
+        let held = Held::new("t".to_owned(), clock.clone());
+        let hourly = Pace {
+            max_age: 3600 * SECOND,
+            awaited: false,
+            live: true,
+        };
+        refreshed(&held, Ok(1)).await;
+        clock.advance(900 * SECOND);
+        assert_eq!(held.need(hourly, SECOND), REFRESH_AND_WAIT);
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_nobody_has_retried_is_not_believed_for_ever() {
+        let clock = Clock::default();
+        let held = Held::new("t".to_owned(), clock.clone());
+        refreshed(&held, Err(offline())).await;
+        clock.advance(3600 * SECOND);
+        assert_eq!(held.need(FAST, SECOND), REFRESH_AND_WAIT);
+    }
+
+    #[tokio::test]
     async fn a_refresh_that_panics_is_a_failure() {
         let held: Arc<Held<u32>> = Held::new("t".to_owned(), Clock::default());
         held.refresh(async { panic!("on purpose") });
-        held.ended().await;
+        held.ended(far()).await;
         assert_eq!(held.record().failures[&FailureReason::Decode], 1);
         assert_eq!(held.need(FAST, SECOND), NOTHING);
     }

@@ -20,9 +20,14 @@ const SLOW: Duration = Duration::from_secs(5);
 /// What the call for all nodes gets; PVE's own fan-out may take 20 s for each node.
 const ALL_NODES_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What an endpoint gets for its own node, which reads one file.
+const ONE_NODE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// How long the call for all nodes is left alone when it was slow, and when PVE does not have it.
 const SLOW_REST: Duration = Duration::from_secs(600);
 const UNSUPPORTED_REST: Duration = Duration::from_secs(3600);
+
+const PATH: &str = "/cluster/metrics/export";
 
 /// The nodes' samples.
 #[derive(Debug, Default)]
@@ -31,31 +36,30 @@ pub struct NodeSamples {
     pub nodes: BTreeMap<Arc<str>, Activity>,
     /// Rows that could not be read.
     pub damaged_rows: u64,
-    /// The endpoint that answered for all nodes.
-    pub endpoint: Option<usize>,
 }
 
 /// Which way the samples are fetched.
 #[derive(Debug, Default)]
-pub struct Way(Mutex<Option<(OtherWay, Instant)>>);
+pub struct Way(Mutex<Choice>);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OtherWay {
-    EachEndpoint,
-    None,
+#[derive(Clone, Copy, Debug, Default)]
+enum Choice {
+    /// One call for all nodes.
+    #[default]
+    AllNodes,
+    /// One call to each endpoint, since the one for all was slow; tried again at the time given.
+    EachEndpoint(Instant),
+    /// None, since PVE does not have it; tried again at the time given.
+    Unsupported(Instant),
 }
 
 impl Way {
-    fn other(&self, now: Instant) -> Option<OtherWay> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .filter(|(_, until)| *until > now)
-            .map(|(way, _)| way)
+    fn choice(&self) -> Choice {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, way: OtherWay, until: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((way, until));
+    fn choose(&self, choice: Choice) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = choice;
     }
 }
 
@@ -63,40 +67,34 @@ impl Way {
 ///
 /// # Errors
 /// Every [`ApiError`]. A PVE that does not have the endpoint is no error but has no samples.
-pub async fn fetch(client: &Client, way: &Way, clock: &Clock, online: &[Arc<str>]) -> Result<NodeSamples, ApiError> {
-    match way.other(clock.now()) {
-        Some(OtherWay::None) => return Ok(NodeSamples::default()),
-        Some(OtherWay::EachEndpoint) => return from_endpoints(client, |_| true).await,
-        None => {}
-    }
-    let request = Request {
-        timeout: Some(ALL_NODES_TIMEOUT),
-        ..Request::entry("/cluster/metrics/export")
-    };
-    let started = clock.now();
-    let answer = client.get(&request).await;
-    let slow = clock.now().saturating_duration_since(started) >= SLOW;
-    if slow {
-        way.set(OtherWay::EachEndpoint, clock.now() + SLOW_REST);
-    }
-    let mut samples = match answer {
-        Ok(answer) => {
-            let samples = answer.decode(&request.path, decode)?;
-            NodeSamples {
-                endpoint: Some(answer.endpoint),
-                ..samples
+pub async fn fetch(
+    client: &Arc<Client>,
+    way: &Arc<Way>,
+    clock: &Clock,
+    online: &[Arc<str>],
+) -> Result<NodeSamples, ApiError> {
+    match way.choice() {
+        Choice::Unsupported(until) if until > clock.now() => return Ok(NodeSamples::default()),
+        Choice::EachEndpoint(until) => {
+            if until <= clock.now() {
+                // Nobody waits for what was slow the last time.
+                way.choose(Choice::EachEndpoint(clock.now() + SLOW_REST));
+                let (client, way, clock) = (Arc::clone(client), Arc::clone(way), clock.clone());
+                tokio::spawn(async move { drop(all_nodes(&client, &way, &clock).await) });
             }
+            return from_endpoints(client, |_| true).await;
         }
-        Err(ApiError::NotImplemented { .. }) => {
-            way.set(OtherWay::None, clock.now() + UNSUPPORTED_REST);
-            return Ok(NodeSamples::default());
-        }
+        Choice::AllNodes | Choice::Unsupported(_) => {}
+    }
+    let mut samples = match all_nodes(client, way, clock).await {
+        Ok(samples) => samples,
+        Err(ApiError::NotImplemented { .. }) => return Ok(NodeSamples::default()),
         Err(ApiError::Timeout { .. }) => return from_endpoints(client, |_| true).await,
         Err(error) => return Err(error),
     };
     let missing = |node: &Arc<str>| online.contains(node) && !samples.nodes.contains_key(node);
     if online.iter().any(missing) {
-        let others = from_endpoints(client, |node| node.is_some_and(missing))
+        let others = from_endpoints(client, |node| node.is_none_or(missing))
             .await
             .unwrap_or_default();
         samples.nodes.extend(others.nodes);
@@ -104,20 +102,44 @@ pub async fn fetch(client: &Client, way: &Way, clock: &Clock, online: &[Arc<str>
     Ok(samples)
 }
 
-/// Asks the endpoints of the nodes that `wanted` admits, each for its own node, all at once.
+/// The call for all nodes; chooses another way for the next times where it was slow or is not there.
+async fn all_nodes(client: &Client, way: &Way, clock: &Clock) -> Result<NodeSamples, ApiError> {
+    let request = Request {
+        timeout: Some(ALL_NODES_TIMEOUT),
+        ..Request::entry(PATH)
+    };
+    let outcome = client.get(&request).await;
+    way.choose(match &outcome {
+        Ok(answer) if answer.took >= SLOW => Choice::EachEndpoint(clock.now() + SLOW_REST),
+        Err(ApiError::Timeout { .. }) => Choice::EachEndpoint(clock.now() + SLOW_REST),
+        Err(ApiError::NotImplemented { .. }) => Choice::Unsupported(clock.now() + UNSUPPORTED_REST),
+        _ => Choice::AllNodes,
+    });
+    outcome?.decode(PATH, decode)
+}
+
+/// Asks the endpoints of the nodes that `wanted` admits, each for its own node, all at once. The node behind an endpoint may
+/// not be known yet.
 async fn from_endpoints(client: &Client, wanted: impl Fn(Option<&Arc<str>>) -> bool) -> Result<NodeSamples, ApiError> {
     let endpoints = client.endpoints().all();
-    let requests = endpoints
-        .iter()
-        .enumerate()
-        .filter(|(_, endpoint)| wanted(endpoint.node.as_ref()))
-        .map(|(index, _)| {
-            let request = Request {
-                place: Place::Endpoint(index),
-                ..Request::entry("/cluster/metrics/export?local-only=1")
-            };
-            async move { client.get(&request).await?.decode(&request.path, decode) }
-        });
+    let requests = endpoints.iter().enumerate().filter_map(|(index, endpoint)| {
+        let node = endpoint.node.as_ref();
+        if !wanted(node) || node.is_some_and(|node| client.offline().contains(node)) {
+            return None;
+        }
+        let request = Request {
+            place: Place::Endpoint(index),
+            timeout: Some(ONE_NODE_TIMEOUT),
+            ..Request::entry(format!("{PATH}?local-only=1"))
+        };
+        Some(async move {
+            let samples = client.get(&request).await?.decode(&request.path, decode)?;
+            if let (Some(node), 1) = (samples.nodes.keys().next(), samples.nodes.len()) {
+                client.learn_node(index, Some(Arc::clone(node)), None);
+            }
+            Ok(samples)
+        })
+    });
     let mut all = NodeSamples::default();
     let (mut answered, mut last_error) = (false, None);
     for outcome in futures_util::future::join_all(requests).await {

@@ -26,24 +26,22 @@ pub async fn fetch(client: &Client, cluster: &str, sources: &[SourceName]) -> Re
     Ok(needed.into_iter().map(row).collect())
 }
 
-/// Whether `privilege` holds on `path`: the nearest path above that PVE lists decides, and it must propagate if it is not
-/// `path` itself.
+/// Whether `privilege` holds on `path` and what lies below it: the nearest path that PVE lists decides, and it must propagate,
+/// since PVE checks a storage, a guest or a node, and not the folder of all of them. On `/` itself it need not.
 fn granted(permissions: &Permissions, privilege: &str, path: &str) -> bool {
-    if let Some(here) = permissions.get(path) {
-        return here.contains_key(privilege);
-    }
-    let mut rest = path;
-    while let Some((above, _)) = rest.rsplit_once('/') {
-        let above = if above.is_empty() { "/" } else { above };
-        if let Some(here) = permissions.get(above) {
-            return here.get(privilege).is_some_and(|propagates| propagates.0 == Some(true));
+    let mut nearest = path;
+    loop {
+        if let Some(here) = permissions.get(nearest) {
+            return here
+                .get(privilege)
+                .is_some_and(|propagates| path == "/" || propagates.0 == Some(true));
         }
-        if above == "/" {
-            break;
+        match nearest.rsplit_once('/') {
+            Some(("", "")) | None => return false,
+            Some(("", _)) => nearest = "/",
+            Some((above, _)) => nearest = above,
         }
-        rest = above;
     }
-    false
 }
 
 #[cfg(test)]
@@ -57,7 +55,7 @@ mod tests {
     #[test]
     fn the_nearest_listed_path_decides() {
         let map = permissions(
-            r#"{"data":{"/":{"Sys.Audit":1,"VM.Audit":"1","Pool.Audit":0},"/vms":{"VM.Monitor":1},"/storage":{"Datastore.Audit":0}}}"#,
+            r#"{"data":{"/":{"Sys.Audit":1,"VM.Audit":"1","Pool.Audit":0},"/vms":{"VM.Monitor":1},"/storage":{"Datastore.Audit":0},"/sdn":{"SDN.Audit":1}}}"#,
         );
         assert!(granted(&map, "Sys.Audit", "/"));
         assert!(granted(&map, "Sys.Audit", "/nodes"));
@@ -66,9 +64,10 @@ mod tests {
             "an ACL on /vms replaces what / gives"
         );
         assert!(
-            granted(&map, "Datastore.Audit", "/storage"),
-            "held on the path itself, whether it propagates or not"
+            !granted(&map, "Datastore.Audit", "/storage"),
+            "PVE checks /storage/NAME"
         );
+        assert!(granted(&map, "SDN.Audit", "/sdn"));
         assert!(!granted(&map, "Pool.Audit", "/pool"), "not propagated");
         assert!(granted(&map, "Pool.Audit", "/"));
     }

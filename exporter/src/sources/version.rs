@@ -12,14 +12,16 @@ use crate::subjects::cluster::Version;
 pub async fn fetch(client: &Client) -> Result<Version, ApiError> {
     let request = Request::entry("/version");
     let answer = client.get(&request).await?;
-    let api::version::Version {
-        release,
-        version,
-        repoid,
-    } = answer.decode(&request.path, api::version::decode)?;
-    Ok(Version {
-        release,
-        version,
-        repoid,
+    answer.decode(&request.path, |body| {
+        let api::version::Version {
+            release,
+            version,
+            repoid,
+        } = api::version::decode(body)?;
+        Ok(Version {
+            release: release.into_owned(),
+            version: version.into_owned(),
+            repoid: repoid.into_owned(),
+        })
     })
 }

@@ -12,7 +12,7 @@ pub struct Exporter {
     pub configuration_ok: bool,
     /// When the configuration in use was loaded, in Unix seconds.
     pub configuration_loaded: f64,
-    /// At most how many samples this exposition has.
+    /// How many samples this exposition has.
     pub series: u64,
     /// The budget, where there is one.
     pub series_budget: Option<u64>,
@@ -49,7 +49,7 @@ impl Subject for Exporter {
         Metric::gauge(
             "pve_exporter_series",
             Unit::None,
-            "The most series that this answer can hold: rows times families, before rows without a value fall out.",
+            "Series in this answer.",
             |exporter| Some(exporter.series.into()),
         ),
         Metric::gauge(

@@ -12,6 +12,8 @@ pub struct Node {
     pub identity: Identity,
     /// The name.
     pub name: Arc<str>,
+    /// Whether a source that tells its names was asked; else they are another scrape's to expose.
+    pub described: bool,
     /// Whether it is online; absent when PVE does not know.
     pub up: Option<bool>,
     /// Subscription level; empty without one.
@@ -99,30 +101,6 @@ pub struct System {
 }
 
 impl Node {
-    /// The same node without anything that may have changed: what is left when PVE cannot be asked.
-    #[must_use]
-    pub fn without_figures(&self) -> Self {
-        Self {
-            identity: self.identity.clone(),
-            name: Arc::clone(&self.name),
-            up: None,
-            level: Arc::clone(&self.level),
-            ha_state: None,
-            nodeid: self.nodeid,
-            ip: Arc::clone(&self.ip),
-            cgroup_mode: self.cgroup_mode,
-            uptime: None,
-            cpu_usage: None,
-            cpus: None,
-            memory_size: None,
-            memory_usage: None,
-            root_size: None,
-            root_usage: None,
-            activity: Activity::default(),
-            system: None,
-        }
-    }
-
     fn system<T>(&self, read: impl FnOnce(&System) -> Option<T>) -> Option<T> {
         self.system.as_deref().and_then(read)
     }
@@ -138,6 +116,9 @@ impl Subject for Node {
             &["name", "level", "nodeid", "ip", "cgroup_mode"],
             "Names of the node; /cluster/resources level, cgroup-mode and /cluster/status nodeid, ip.",
             |node, labels| {
+                if !node.described {
+                    return false;
+                }
                 labels.label("name", &node.name);
                 labels.label("level", &node.level);
                 if let Some(nodeid) = node.nodeid {

@@ -1,0 +1,263 @@
+//! One HTTP exchange with one endpoint, and what may go wrong in it.
+
+use std::error::Error as _;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper::ext::ReasonPhrase;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use serde::Deserialize;
+use url::Url;
+
+use crate::config::Cluster;
+use crate::pve::budget::PER_ENDPOINT;
+use crate::pve::client::ClientError;
+use crate::pve::error::ApiError;
+use crate::pve::trust::{Authorities, Learned, Trust, tls_config};
+
+/// pveproxy closes a connection that is idle for 5 s; ours must be gone before.
+const POOL_IDLE: Duration = Duration::from_secs(4);
+
+/// How much of an error's body is read.
+const ERROR_BODY_LIMIT: u64 = 16 * 1024;
+
+/// What the transport counts; the exporter turns it into metrics.
+pub trait Observer: Send + Sync {
+    /// A request ended with an HTTP status, or without one.
+    fn request(&self, endpoint: &Url, status: Option<u16>, took: Duration);
+}
+
+/// A failed exchange.
+pub struct Failure {
+    /// What went wrong.
+    pub error: ApiError,
+    /// Whether an HTTP status came all the same: the endpoint was reached.
+    pub reached: bool,
+    /// Whether the connection broke under the request, as a pooled one does that the server has closed.
+    pub cut: bool,
+}
+
+/// The connections to one cluster.
+pub struct Transport {
+    http: reqwest::Client,
+    connect_timeout: Duration,
+    body_limit: u64,
+    observer: Arc<dyn Observer>,
+}
+
+impl Transport {
+    /// Connections as `config` wants them, which trust the certificates in `learned` as well.
+    ///
+    /// # Errors
+    /// When the certificate authorities cannot be read.
+    pub fn new(config: &Cluster, learned: &Learned, observer: Arc<dyn Observer>) -> Result<Self, ClientError> {
+        let failed = |error: reqwest::Error| ClientError::Transport(error.to_string());
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls_config(&trust(config), learned)?)
+            .http1_only()
+            .gzip(config.compression)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(config.connect_timeout)
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(PER_ENDPOINT)
+            .user_agent(concat!("pve-exporter/", env!("CARGO_PKG_VERSION")))
+            .no_proxy();
+        if let Some(proxy) = &config.proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(failed)?);
+        }
+        Ok(Self {
+            http: builder.build().map_err(failed)?,
+            connect_timeout: config.connect_timeout,
+            body_limit: config.body_limit,
+            observer,
+        })
+    }
+
+    /// Sends a GET for `path` below `/api2/json` and reads the whole answer within `limit`.
+    ///
+    /// # Errors
+    /// Everything but a success with a body no larger than the limit.
+    pub async fn get(
+        &self,
+        endpoint: &Url,
+        path: &str,
+        authorization: HeaderValue,
+        limit: Duration,
+    ) -> Result<Bytes, Failure> {
+        let started = Instant::now();
+        let mut url = endpoint.clone();
+        let (before, query) = path
+            .split_once('?')
+            .map_or((path, None), |(before, query)| (before, Some(query)));
+        url.set_path(&format!("/api2/json{before}"));
+        url.set_query(query);
+        let sent = self
+            .http
+            .get(url)
+            .header(AUTHORIZATION, authorization)
+            .timeout(limit)
+            .send()
+            .await;
+        let status = sent.as_ref().ok().map(|response| response.status());
+        let outcome = match sent {
+            Err(error) => Err(self.not_reached(&error, endpoint, path, limit)),
+            Ok(response) if response.status().is_success() => read(response, self.body_limit).await.map_err(|error| {
+                let path = path.to_owned();
+                let error = match error {
+                    None => ApiError::TooLarge {
+                        path,
+                        limit: self.body_limit,
+                    },
+                    Some(error) if error.is_timeout() => ApiError::Timeout {
+                        endpoint: endpoint.to_string(),
+                        path,
+                        limit,
+                    },
+                    Some(error) => ApiError::Incomplete {
+                        path,
+                        problem: innermost(&error),
+                    },
+                };
+                Failure {
+                    error,
+                    reached: true,
+                    cut: false,
+                }
+            }),
+            Ok(response) => {
+                let error = refusal(response, endpoint, path).await;
+                Err(Failure {
+                    error,
+                    reached: true,
+                    cut: false,
+                })
+            }
+        };
+        self.observer
+            .request(endpoint, status.map(|status| status.as_u16()), started.elapsed());
+        outcome
+    }
+
+    fn not_reached(&self, error: &reqwest::Error, endpoint: &Url, path: &str, limit: Duration) -> Failure {
+        let (mut cut, mut tls) = (false, false);
+        let mut source = error.source();
+        while let Some(cause) = source {
+            if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+                cut |= error.is_incomplete_message() || error.is_canceled();
+            }
+            if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+                let kinds = [
+                    ErrorKind::ConnectionReset,
+                    ErrorKind::BrokenPipe,
+                    ErrorKind::ConnectionAborted,
+                ];
+                cut |= kinds.contains(&error.kind());
+                tls |= error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+            }
+            source = cause.source();
+        }
+        let endpoint = endpoint.to_string();
+        let error = match (error.is_timeout(), error.is_connect()) {
+            (true, true) => {
+                let problem = format!("no connection within {:?}", self.connect_timeout);
+                ApiError::Unreachable { endpoint, problem }
+            }
+            (true, false) => ApiError::Timeout {
+                endpoint,
+                path: path.to_owned(),
+                limit,
+            },
+            _ if tls => ApiError::Tls {
+                endpoint,
+                problem: innermost(error),
+            },
+            _ => ApiError::Unreachable {
+                endpoint,
+                problem: innermost(error),
+            },
+        };
+        Failure {
+            cut: cut && matches!(error, ApiError::Unreachable { .. }),
+            error,
+            reached: false,
+        }
+    }
+}
+
+fn trust(config: &Cluster) -> Trust {
+    let authorities = match &config.ca_file {
+        _ if config.insecure_skip_verify => Authorities::Anybody,
+        Some(path) => Authorities::File(path.clone()),
+        None if config.fingerprints.is_empty() => Authorities::System,
+        None => Authorities::Nobody,
+    };
+    Trust {
+        authorities,
+        fingerprints: config.fingerprints.clone(),
+    }
+}
+
+/// The innermost cause says most, and the outer ones mostly repeat it.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut source = error.source();
+    let mut words = error.to_string();
+    while let Some(cause) = source {
+        words = cause.to_string();
+        source = cause.source();
+    }
+    words
+}
+
+/// Reads a body of at most `limit` bytes; the error is `None` where it is larger.
+async fn read(mut response: reqwest::Response, limit: u64) -> Result<Bytes, Option<reqwest::Error>> {
+    let announced = response.content_length().unwrap_or(0);
+    if announced > limit {
+        return Err(None);
+    }
+    let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+    while let Some(chunk) = response.chunk().await.map_err(Some)? {
+        if (body.len() + chunk.len()) as u64 > limit {
+            return Err(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.into())
+}
+
+/// A status that is no success, in PVE's own words.
+async fn refusal(response: reqwest::Response, endpoint: &Url, path: &str) -> ApiError {
+    let status = response.status();
+    let reason = response
+        .extensions()
+        .get::<ReasonPhrase>()
+        .map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned())
+        .or_else(|| status.canonical_reason().map(str::to_owned))
+        .unwrap_or_default();
+    // From 8.4 on the body repeats the reason, whole where the status line has only its first line.
+    let body = read(response, ERROR_BODY_LIMIT).await.unwrap_or_default();
+    let problem = message(&body)
+        .filter(|message| message.len() > reason.len())
+        .unwrap_or(reason);
+    let path = path.to_owned();
+    match status.as_u16() {
+        401 => ApiError::Unauthorized {
+            endpoint: endpoint.to_string(),
+            problem,
+        },
+        403 => ApiError::Forbidden { path, problem },
+        501 if problem.starts_with("Method '") => ApiError::NotImplemented { path },
+        status => ApiError::Status { path, status, problem },
+    }
+}
+
+fn message(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        message: String,
+    }
+    let refusal: Refusal = serde_json::from_slice(body).ok()?;
+    Some(refusal.message.trim_end().to_owned())
+}

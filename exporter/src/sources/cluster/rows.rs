@@ -1,0 +1,321 @@
+//! The rows that a scrape of one cluster exposes: what the sources hold and may still be served, brought together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::{ClusterSources, Selection};
+use crate::metrics::labels::Identity;
+use crate::pve::endpoints::Endpoint;
+use crate::sources::cluster_status::ClusterStatus;
+use crate::sources::held::{Held, Record};
+use crate::sources::metrics_export::NodeSamples;
+use crate::sources::name::SourceName;
+use crate::sources::resources::{Resources, StorageRow, TEXT_REMEMBERED};
+use crate::subjects::api::Api;
+use crate::subjects::cluster::Cluster;
+use crate::subjects::guest::Guest;
+use crate::subjects::network::Network;
+use crate::subjects::node::Node;
+use crate::subjects::permission::Permission;
+use crate::subjects::pool::Pool;
+use crate::subjects::source::{Source, SourceFailure};
+use crate::subjects::storage::Storage;
+
+/// The rows of one cluster.
+pub struct Rows {
+    /// One row.
+    pub cluster: Arc<[Cluster]>,
+    /// The endpoints.
+    pub apis: Arc<[Api]>,
+    /// The sources.
+    pub sources: Arc<[Source]>,
+    /// Their failures.
+    pub failures: Arc<[SourceFailure]>,
+    /// The privileges.
+    pub permissions: Arc<[Permission]>,
+    /// The nodes.
+    pub nodes: Arc<[Node]>,
+    /// The storages.
+    pub storages: Arc<[Storage]>,
+    /// The pools.
+    pub pools: Arc<[Pool]>,
+    /// The networks.
+    pub networks: Arc<[Network]>,
+    /// The guests.
+    pub guests: Arc<[Guest]>,
+}
+
+impl ClusterSources {
+    /// The rows that may be served at this moment.
+    #[must_use]
+    pub fn rows(&self, selection: &Selection) -> Rows {
+        let interval = self.interval();
+        let shown = |source: SourceName| selection.contains(&source) && self.enabled(source);
+        let resources = self.shown(SourceName::Resources, &self.resources, selection, interval);
+        let samples = self.shown(SourceName::MetricsExport, &self.samples, selection, interval);
+        let status = self.shown(SourceName::ClusterStatus, &self.status, selection, interval);
+        let version = self.shown(SourceName::Version, &self.version, selection, interval);
+        let permissions = self.shown(SourceName::Permissions, &self.permissions, selection, interval);
+        let remembered = if resources.is_none() && shown(SourceName::Resources) {
+            self.remembered()
+        } else {
+            None
+        };
+        let parts = Parts {
+            resources: resources.as_deref(),
+            remembered: remembered.as_deref(),
+            samples: samples.as_deref(),
+            status: status.as_deref(),
+            with_node_status: shown(SourceName::NodeStatus),
+        };
+        let (sources, failures) = self.source_rows(selection);
+        Rows {
+            cluster: Arc::from([Cluster {
+                identity: Identity::new(&[("pve_cluster", &self.name)]),
+                up: self.reachable(),
+                membership: status.as_ref().map(|status| status.membership.clone()),
+                version: version.as_deref().cloned(),
+                tls_verification: !self.settings.config.insecure_skip_verify,
+            }]),
+            apis: self.api_rows(),
+            nodes: self.node_rows(&parts, interval),
+            storages: parts
+                .resources
+                .map_or_else(Arc::default, |resources| self.storage_rows(resources, parts.samples)),
+            pools: parts
+                .resources
+                .map_or_else(Arc::default, |resources| Arc::clone(&resources.pools)),
+            networks: parts
+                .resources
+                .map_or_else(Arc::default, |resources| Arc::clone(&resources.networks)),
+            guests: match (&resources, &remembered) {
+                (Some(resources), _) => Arc::clone(&resources.guests),
+                (None, Some(remembered)) => self.named_only(remembered),
+                (None, None) => Arc::default(),
+            },
+            permissions: permissions.map_or_else(Arc::default, |permissions| permissions.iter().cloned().collect()),
+            sources,
+            failures,
+        }
+    }
+
+    /// What `held` holds, if the scrape asks for it and it may still be served.
+    fn shown<T: Send + Sync + 'static>(
+        &self,
+        source: SourceName,
+        held: &Held<T>,
+        selection: &Selection,
+        interval: Duration,
+    ) -> Option<Arc<T>> {
+        let shown = selection.contains(&source) && self.enabled(source);
+        shown.then(|| held.servable(self.pace(source), interval)).flatten()
+    }
+
+    fn reachable(&self) -> Option<bool> {
+        let endpoints = self.client.endpoints().all();
+        if endpoints.iter().any(|endpoint| endpoint.reachable == Some(true)) {
+            return Some(true);
+        }
+        endpoints
+            .iter()
+            .any(|endpoint| endpoint.reachable == Some(false))
+            .then_some(false)
+    }
+
+    /// Resources too old to be served, whose names are still good.
+    fn remembered(&self) -> Option<Arc<Resources>> {
+        let latest = self.resources.latest()?;
+        (self.clock.now().saturating_duration_since(latest.at) < TEXT_REMEMBERED).then_some(latest.value)
+    }
+
+    fn named_only(&self, resources: &Arc<Resources>) -> Arc<[Guest]> {
+        let Some(latest) = self.resources.latest() else {
+            return Arc::default();
+        };
+        let mut named_only = self.named_only.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*named_only {
+            Some((at, guests)) if *at == latest.at => Arc::clone(guests),
+            _ => {
+                let guests: Arc<[Guest]> = resources.guests.iter().map(Guest::without_figures).collect();
+                *named_only = Some((latest.at, Arc::clone(&guests)));
+                guests
+            }
+        }
+    }
+
+    fn api_rows(&self) -> Arc<[Api]> {
+        let active = self.client.active_endpoint();
+        let row = |(index, endpoint): (usize, Endpoint)| Api {
+            identity: Identity::new(&[
+                ("pve_cluster", &self.name),
+                ("endpoint", endpoint.url.as_str().trim_end_matches('/')),
+            ]),
+            up: endpoint.reachable,
+            active: active == Some(index),
+        };
+        self.client.endpoints().all().into_iter().enumerate().map(row).collect()
+    }
+
+    fn node_rows(&self, parts: &Parts<'_>, interval: Duration) -> Arc<[Node]> {
+        let statuses = self.node_statuses();
+        let named = parts.resources.or(parts.remembered);
+        let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
+        names.extend(named.into_iter().flat_map(|resources| resources.nodes.keys().cloned()));
+        names.extend(parts.status.into_iter().flat_map(|status| status.nodes.keys().cloned()));
+        names.extend(
+            parts
+                .samples
+                .into_iter()
+                .flat_map(|samples| samples.nodes.keys().cloned()),
+        );
+        if parts.with_node_status {
+            names.extend(statuses.keys().cloned());
+        }
+        let row = |name: Arc<str>| {
+            let row = parts.resources.and_then(|resources| resources.nodes.get(&name));
+            let text = named.and_then(|resources| resources.nodes.get(&name));
+            let member = parts.status.and_then(|status| status.nodes.get(&name));
+            let up = row.map_or_else(|| member.and_then(|member| member.online), |row| row.up);
+            // An offline node's last sample stays in its file; it is not the node's state any more.
+            let online = up != Some(false) && !self.client.offline().contains(&name);
+            let own = |pace| {
+                let held = statuses.get(&name).filter(|_| parts.with_node_status && online)?;
+                held.servable(pace, interval)
+            };
+            let sampled = parts
+                .samples
+                .and_then(|samples| samples.nodes.get(&name))
+                .copied()
+                .filter(|_| online);
+            let activity = sampled.or_else(|| own(self.stand_in_pace()).map(|own| own.activity));
+            Node {
+                identity: Identity::new(&[
+                    ("pve_cluster", &self.name),
+                    ("id", &format!("node/{name}")),
+                    ("node", &name),
+                ]),
+                described: text.is_some() || member.is_some(),
+                up,
+                level: text.map_or_else(Arc::default, |row| Arc::clone(&row.level)),
+                ha_state: row.and_then(|row| row.ha_state.clone()),
+                nodeid: member.and_then(|member| member.nodeid),
+                ip: member.map_or_else(Arc::default, |member| Arc::clone(&member.ip)),
+                cgroup_mode: text.and_then(|row| row.cgroup_mode),
+                uptime: row.and_then(|row| row.uptime),
+                cpu_usage: row.and_then(|row| row.cpu_usage),
+                cpus: row.and_then(|row| row.cpus),
+                memory_size: row.and_then(|row| row.memory_size),
+                memory_usage: row.and_then(|row| row.memory_usage),
+                root_size: row.and_then(|row| row.root_size),
+                root_usage: row.and_then(|row| row.root_usage),
+                activity: activity.unwrap_or_default(),
+                system: own(self.pace(SourceName::NodeStatus)).map(|own| Arc::clone(&own.system)),
+                name,
+            }
+        };
+        names.into_iter().map(row).collect()
+    }
+
+    fn storage_rows(&self, resources: &Resources, samples: Option<&NodeSamples>) -> Arc<[Storage]> {
+        let sampled_at = |node: &str| samples.and_then(|samples| samples.nodes.get(node)?.sample_time);
+        let mut rows = Vec::with_capacity(resources.storages.len());
+        let mut shared: BTreeMap<&Arc<str>, &StorageRow> = BTreeMap::new();
+        for row in &resources.storages {
+            let is_shared = row.on_node.shared == Some(true);
+            if is_shared && row.size.is_some() {
+                let freshest = shared.entry(&row.name).or_insert(row);
+                if sampled_at(&row.node) > sampled_at(&freshest.node) {
+                    *freshest = row;
+                }
+            }
+            rows.push(Storage {
+                identity: row.identity.clone(),
+                on_node: Some(row.on_node.clone()),
+                size: row.size.filter(|_| !is_shared),
+                usage: row.usage.filter(|_| !is_shared),
+            });
+        }
+        rows.extend(shared.into_iter().map(|(name, row)| Storage {
+            identity: Identity::new(&[("pve_cluster", &self.name), ("storage", name)]),
+            on_node: None,
+            size: row.size,
+            usage: row.usage,
+        }));
+        rows.into()
+    }
+
+    fn source_rows(&self, selection: &Selection) -> (Arc<[Source]>, Arc<[SourceFailure]>) {
+        let mut rows = SourceRows {
+            cluster: &self.name,
+            sources: Vec::new(),
+            failures: Vec::new(),
+        };
+        for source in SourceName::ALL
+            .into_iter()
+            .filter(|source| selection.contains(source) && self.enabled(*source))
+        {
+            match source {
+                SourceName::Resources => rows.add(source, "", &self.resources, |value| Some(value.damaged_rows)),
+                SourceName::MetricsExport => rows.add(source, "", &self.samples, |value| Some(value.damaged_rows)),
+                SourceName::ClusterStatus => rows.add(source, "", &self.status, |value| Some(value.damaged_rows)),
+                SourceName::Version => rows.add(source, "", &self.version, |_| None),
+                SourceName::Permissions => rows.add(source, "", &self.permissions, |_| None),
+                SourceName::NodeStatus => {
+                    for (node, held) in self.node_statuses() {
+                        rows.add(source, &node, &held, |_| None);
+                    }
+                }
+            }
+        }
+        (rows.sources.into(), rows.failures.into())
+    }
+}
+
+/// What the rows of nodes are put together from.
+struct Parts<'a> {
+    resources: Option<&'a Resources>,
+    /// Resources too old to be served, for the names in them.
+    remembered: Option<&'a Resources>,
+    samples: Option<&'a NodeSamples>,
+    status: Option<&'a ClusterStatus>,
+    with_node_status: bool,
+}
+
+struct SourceRows<'a> {
+    cluster: &'a str,
+    sources: Vec<Source>,
+    failures: Vec<SourceFailure>,
+}
+
+impl SourceRows<'_> {
+    fn add<T: Send + Sync + 'static>(
+        &mut self,
+        source: SourceName,
+        node: &str,
+        held: &Held<T>,
+        damaged_rows: impl FnOnce(&T) -> Option<u64>,
+    ) {
+        let Record {
+            up, duration, failures, ..
+        } = held.record();
+        let latest = held.latest();
+        let labels = [
+            ("pve_cluster", self.cluster),
+            ("source", source.as_str()),
+            ("node", node),
+        ];
+        self.sources.push(Source {
+            identity: Identity::new(&labels),
+            up,
+            duration: duration.map(|duration| duration.as_secs_f64()),
+            last_success: latest.as_ref().map(|latest| latest.unix_seconds),
+            damaged_rows: latest.as_ref().and_then(|latest| damaged_rows(&latest.value)),
+        });
+        for (reason, failures) in failures {
+            let [cluster, source, node] = labels;
+            let identity = Identity::new(&[cluster, source, node, ("reason", reason.as_str())]);
+            self.failures.push(SourceFailure { identity, failures });
+        }
+    }
+}

@@ -1,6 +1,5 @@
 //! Label pairs, escaped as the text formats want them.
 
-use memchr::{memchr2, memchr3};
 use smallvec::SmallVec;
 
 /// Rendered label pairs, such as `pve_cluster="main",id="qemu/100"`.
@@ -87,23 +86,25 @@ impl<'a> LabelWriter<'a> {
 }
 
 /// Appends `text` with backslash and newline escaped, and the double quote where `quotes` says so.
+///
+/// Any other control character becomes U+FFFD: the formats have no escape for it, and it could rewrite the terminal of
+/// whoever looks.
 pub(crate) fn escape(text: &str, quotes: bool, out: &mut Vec<u8>) {
-    let mut rest = text.as_bytes();
-    let special = |rest: &[u8]| match quotes {
-        true => memchr3(b'\\', b'\n', b'"', rest),
-        false => memchr2(b'\\', b'\n', rest),
-    };
-    while let Some(at) = special(rest) {
-        let (plain, special) = rest.split_at(at);
-        out.extend_from_slice(plain);
-        out.extend_from_slice(match special[0] {
-            b'\n' => b"\\n",
-            b'"' => b"\\\"",
-            _ => b"\\\\",
-        });
-        rest = &special[1..];
+    let special = |byte: u8| (byte < b' ') | (byte == 0x7F) | (byte == b'\\') | (quotes & (byte == b'"'));
+    // Without an early end the compiler makes a few instructions of it, and hardly any text has such a character.
+    if !text.bytes().fold(false, |found, byte| found | special(byte)) {
+        out.extend_from_slice(text.as_bytes());
+        return;
     }
-    out.extend_from_slice(rest);
+    for byte in text.bytes() {
+        match byte {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'"' if quotes => out.extend_from_slice(b"\\\""),
+            byte if special(byte) => out.extend_from_slice("\u{FFFD}".as_bytes()),
+            byte => out.push(byte),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +115,15 @@ mod tests {
     fn quotes_backslashes_and_newlines_are_escaped() {
         let identity = Identity::new(&[("name", "a\"b\\c\nd é")]);
         assert_eq!(str::from_utf8(identity.pairs()), Ok("name=\"a\\\"b\\\\c\\nd é\""));
+    }
+
+    #[test]
+    fn other_control_characters_are_replaced() {
+        let identity = Identity::new(&[("name", "a\rb\tc\u{1b}[2J\u{7f}")]);
+        assert_eq!(
+            str::from_utf8(identity.pairs()),
+            Ok("name=\"a\u{FFFD}b\u{FFFD}c\u{FFFD}[2J\u{FFFD}\"")
+        );
     }
 
     #[test]

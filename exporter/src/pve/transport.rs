@@ -153,19 +153,22 @@ impl Transport {
                     ErrorKind::ConnectionReset,
                     ErrorKind::BrokenPipe,
                     ErrorKind::ConnectionAborted,
+                    // What TLS makes of a connection that was closed without its close_notify.
+                    ErrorKind::UnexpectedEof,
                 ];
                 cut |= kinds.contains(&error.kind());
-                tls |= error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+                tls |= is_of_tls(error);
             }
             source = cause.source();
         }
         let endpoint = endpoint.to_string();
-        let error = match (error.is_timeout(), error.is_connect()) {
-            (true, true) => {
+        let connected = !error.is_connect();
+        let error = match (error.is_timeout(), connected) {
+            (true, false) => {
                 let problem = format!("no connection within {:?}", self.connect_timeout);
                 ApiError::Unreachable { endpoint, problem }
             }
-            (true, false) => ApiError::Timeout {
+            (true, true) => ApiError::Timeout {
                 endpoint,
                 path: path.to_owned(),
                 limit,
@@ -180,7 +183,7 @@ impl Transport {
             },
         };
         Failure {
-            cut: cut && matches!(error, ApiError::Unreachable { .. }),
+            cut: cut && connected && matches!(error, ApiError::Unreachable { .. }),
             error,
             reached: false,
         }
@@ -198,6 +201,13 @@ fn trust(config: &Cluster) -> Trust {
         authorities,
         fingerprints: config.fingerprints.clone(),
     }
+}
+
+/// Whether rustls failed here. Its error may lie in more than one I/O error, and [`std::error::Error::source`] skips it then.
+fn is_of_tls(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| {
+        inner.is::<rustls::Error>() || inner.downcast_ref::<std::io::Error>().is_some_and(is_of_tls)
+    })
 }
 
 /// The innermost cause says most, and the outer ones mostly repeat it.
@@ -234,13 +244,15 @@ async fn refusal(response: reqwest::Response, endpoint: &Url, path: &str) -> Api
         .extensions()
         .get::<ReasonPhrase>()
         .map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned())
-        .or_else(|| status.canonical_reason().map(str::to_owned))
         .unwrap_or_default();
     // From 8.4 on the body repeats the reason, whole where the status line has only its first line.
     let body = read(response, ERROR_BODY_LIMIT).await.unwrap_or_default();
     let problem = message(&body)
         .filter(|message| message.len() > reason.len())
-        .unwrap_or(reason);
+        .or_else(|| (!reason.is_empty()).then_some(reason))
+        // The HTTP library drops a reason that is not ASCII.
+        .or_else(|| status.canonical_reason().map(str::to_owned))
+        .unwrap_or_default();
     let path = path.to_owned();
     match status.as_u16() {
         401 => ApiError::Unauthorized {

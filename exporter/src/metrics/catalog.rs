@@ -90,6 +90,20 @@ pub fn catalog() -> Vec<Group> {
     ]
 }
 
+/// What the figures of memory mean, which differs between kinds of guests and versions of PVE.
+const MEMORY: &str = "
+## What memory means
+
+| metric | PVE 7 and 8 | from 8.4 | from 9.0 |
+|---|---|---|---|
+| `pve_node_memory_usage_bytes` | total less free, buffers and cache | total less MemAvailable | as 8.4 |
+| `pve_node_memory_available_bytes` | absent | absent | MemAvailable |
+| `pve_guest_memory_usage_bytes`, virtual machine with balloon statistics | inside the guest: total less MemFree, so its page cache counts as used | the same | the same |
+| `pve_guest_memory_usage_bytes`, virtual machine without them | QEMU's resident memory, scaled | the same | memory of its control group on the host |
+| `pve_guest_memory_host_usage_bytes` | absent | absent | what the machine takes from its host |
+| `pve_guest_memory_usage_bytes`, container | its control group less file cache | the same | the same |
+";
+
 /// The text of `docs/metrics.md`.
 #[must_use]
 pub fn markdown() -> String {
@@ -111,6 +125,7 @@ pub fn markdown() -> String {
             );
         }
     }
+    text += MEMORY;
     text
 }
 

@@ -547,7 +547,7 @@ impl Client {
                         | std::io::ErrorKind::BrokenPipe
                         | std::io::ErrorKind::ConnectionAborted
                 );
-                tls |= error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+                tls |= is_of_tls(error);
             }
             // The innermost cause says most, and the outer ones mostly repeat it.
             problem = cause.to_string();
@@ -599,6 +599,13 @@ fn trust(config: &Cluster) -> Trust {
     } else {
         Trust::SystemRoots
     }
+}
+
+/// Whether rustls failed here. Its error may lie in more than one I/O error, and [`std::error::Error::source`] skips it then.
+fn is_of_tls(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| {
+        inner.is::<rustls::Error>() || inner.downcast_ref::<std::io::Error>().is_some_and(is_of_tls)
+    })
 }
 
 /// Reads a body of at most `limit` bytes; the error is `None` where it is larger.

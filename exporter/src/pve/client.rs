@@ -506,13 +506,15 @@ impl Client {
             .extensions()
             .get::<ReasonPhrase>()
             .map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned())
-            .or_else(|| status.canonical_reason().map(str::to_owned))
             .unwrap_or_default();
         // From 8.4 on the body repeats the reason, whole where the status line has only its first line.
         let body = read_body(response, ERROR_BODY_LIMIT).await.unwrap_or_default();
         let problem = message(&body)
             .filter(|message| message.len() > reason.len())
-            .unwrap_or(reason);
+            .or_else(|| (!reason.is_empty()).then_some(reason))
+            // The HTTP library drops a reason that is not ASCII.
+            .or_else(|| status.canonical_reason().map(str::to_owned))
+            .unwrap_or_default();
         let path = request.path.clone();
         match status.as_u16() {
             401 => ApiError::Unauthorized {

@@ -198,11 +198,8 @@ async fn a_reload_takes_effect_or_changes_nothing() {
 async fn a_secret_that_vanishes_costs_its_own_cluster_only() {
     let setup = Setup::new().await;
     write(&setup.path("other"), &setup.simulator.token_secret(), 0o600);
-    setup.configure(&format!(
-        "{}{}",
-        setup.cluster("a", "token"),
-        setup.cluster("b", "other")
-    ));
+    let often = "[sources.resources]\nmax_age = \"1s\"\n";
+    setup.configure(&[often, &setup.cluster("a", "token"), &setup.cluster("b", "other")].concat());
     let mut program = setup.start(&[]);
     metrics(&mut program).await;
     // PVE refuses the old secret now, and only `b` finds the new one.

@@ -166,9 +166,11 @@ pub fn convert(
 ) -> Result<Resources, DecodeError> {
     let mut resources = Resources::default();
     let (mut guests, mut pools, mut networks) = (Vec::new(), Vec::new(), Vec::new());
-    let mut unnamed = 0;
+    // A second row of one id would be a second series of one name.
+    let mut seen = HashSet::new();
+    let mut unusable = 0;
     let damaged = decode(body, |row| match &*row.kind {
-        _ if row.id.is_empty() => unnamed += 1,
+        _ if row.id.is_empty() || !seen.insert(row.id.clone()) => unusable += 1,
         "qemu" => guests.extend(guest(&row, GuestKind::Qemu, cluster, filter, memory, now)),
         "lxc" => guests.extend(guest(&row, GuestKind::Lxc, cluster, filter, memory, now)),
         "node" => {
@@ -210,7 +212,7 @@ pub fn convert(
     resources.guests = guests.into();
     resources.pools = pools.into_iter().map(|(_, pool)| pool).collect();
     resources.networks = networks.into_iter().map(|(_, network)| network).collect();
-    resources.damaged_rows = damaged + unnamed;
+    resources.damaged_rows = damaged + unusable;
     memory.forget(now);
     Ok(resources)
 }

@@ -65,17 +65,21 @@ impl<'a> LabelWriter<'a> {
     }
 }
 
-/// Appends `text` with backslash and newline escaped, and the double quote where `quotes` says so.
+/// Appends `text` with backslash and newline escaped, and the double quote where `quotes` says so. A carriage return has no
+/// escape and does not belong into an exposition: it becomes a space.
 pub(crate) fn escape(text: &str, quotes: bool, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
     while let Some(at) = rest
         .iter()
-        .position(|byte| matches!(byte, b'\\' | b'\n') || (quotes && *byte == b'"'))
+        .position(|byte| matches!(byte, b'\\' | b'\n' | b'\r') || (quotes && *byte == b'"'))
     {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
-        out.push(b'\\');
-        out.push(if special[0] == b'\n' { b'n' } else { special[0] });
+        match special[0] {
+            b'\r' => out.push(b' '),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            other => out.extend_from_slice(&[b'\\', other]),
+        }
         rest = &special[1..];
     }
     out.extend_from_slice(rest);
@@ -89,6 +93,11 @@ mod tests {
     fn quotes_backslashes_and_newlines_are_escaped() {
         let identity = Identity::new(&[("name", "a\"b\\c\nd é")]);
         assert_eq!(identity.as_str(), "name=\"a\\\"b\\\\c\\nd é\"");
+    }
+
+    #[test]
+    fn carriage_returns_become_spaces() {
+        assert_eq!(Identity::new(&[("name", "a\r\nb\r")]).as_str(), "name=\"a \\nb \"");
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! What encoding a scrape allocates: nothing per sample.
+//!
+//! The allocator that counts comes from the crate `allocation-counter`, since this workspace forbids unsafe code of its own. It
+//! counts for each thread, so these tests may run beside others.
 
 use std::sync::Arc;
 

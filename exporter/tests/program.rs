@@ -97,6 +97,8 @@ async fn a_broken_configuration_is_status_2_and_one_message() {
     setup.refusal(&[&file, "clusters.main.request_timout", "request_timeout"]);
     setup.configure(&format!("{good}request_timeout = \"soon\"\n"));
     setup.refusal(&[&file, "clusters.main.request_timeout", "\"soon\"", "\"10s\""]);
+    setup.configure(&format!("{good}compression = 1\n"));
+    setup.refusal(&[&file, "clusters.main.compression", "true"]);
     setup.configure(&good.replacen("https://", "ftp://", 1));
     setup.refusal(&[&file, "clusters.main.endpoints", "ftp://", "https://"]);
 }
@@ -148,6 +150,7 @@ async fn series_are_estimated_and_no_proxy_of_the_environment_is_used() {
     proxy.accept().expect_err("nobody came");
 }
 
+#[cfg(feature = "demo")]
 #[tokio::test]
 async fn the_demo_serves_until_it_is_ended() {
     let mut demo = Program::demo(&["--nodes", "2", "--guests", "5"]);

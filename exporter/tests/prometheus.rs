@@ -1,5 +1,4 @@
 //! A real Prometheus scrapes the exporter and understands it.
-#![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
 
 mod support;
 

@@ -14,7 +14,7 @@ use pve_exporter::config::{Cluster, Config};
 use pve_exporter::metrics::exposition::Format;
 use pve_exporter::scrape::Exporter;
 use pve_exporter::server;
-use pve_simulator::{Fault, FaultKind, Simulator};
+use pve_simulator::{Fault, FaultKind, Options, Simulator};
 use support::exporters::{checked, with_config};
 use support::http::{Answer, get, send};
 use support::simulated::{cluster, options, until};
@@ -265,6 +265,41 @@ async fn a_client_that_reads_nothing_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_nothing_keeps_its_place() {
+    // An answer that is larger than what is buffered on its way.
+    let simulator = Simulator::start(Options {
+        guests: 300,
+        ..options()
+    })
+    .await
+    .unwrap();
+    let serving = Serving::start(&[("main", cluster(&simulator))], |config| {
+        config.web.max_concurrent_scrapes = NonZeroUsize::MIN;
+    })
+    .await;
+    serving.exporter.warm_up().await;
+    let address = serving.address;
+    let _deaf = tokio::spawn(async move {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        loop {
+            // Stops where the server does, when nobody takes its answers.
+            stream
+                .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+                .await
+                .unwrap();
+        }
+    });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut refusals = 0;
+    while refusals < 5 {
+        assert!(Instant::now() < deadline, "its answers are not counted as under way");
+        let refused = serving.get("/metrics", &[]).await.status == 503;
+        refusals = if refused { refusals + 1 } else { 0 };
+    }
+    assert_eq!(serving.get("/-/healthy", &[]).await.status, 200);
+}
+
+#[tokio::test]
 async fn idle_and_slow_clients_do_not_hinder_others() {
     let (_simulator, serving) = serving().await;
     let mut clients = Vec::new();
@@ -348,7 +383,11 @@ async fn the_end_lets_answers_finish() {
         simulator.calls().received_for("/cluster/resources") > 0
     })
     .await;
-    let idle = TcpStream::connect(serving.address).await.unwrap();
+    let mut idle = TcpStream::connect(serving.address).await.unwrap();
+    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(idle.read(&mut [0; 512]).await.unwrap() > 0);
     serving.end.take().unwrap().send(()).unwrap();
     let refused = || std::net::TcpStream::connect(serving.address).is_err();
     until("new connections are refused", refused).await;

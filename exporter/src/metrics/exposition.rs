@@ -139,7 +139,6 @@ impl<S: Subject> Section for Rows<S> {
 
     fn write(&self, family: usize, position: &mut Position, format: Format, limit: usize, out: &mut Vec<u8>) -> bool {
         let metric = &S::TABLE[family];
-        let opened = [metric.name.as_bytes(), b"{"].concat();
         while let Some(part) = self.parts.get(position.part) {
             while let Some(row) = part.get(position.row) {
                 if out.len() >= limit {
@@ -150,7 +149,7 @@ impl<S: Subject> Section for Rows<S> {
                 if !position.header {
                     self.header(family).write(format, out);
                 }
-                if write_sample(metric, &opened, row, out) {
+                if write_sample(metric, row, out) {
                     position.header = true;
                 } else {
                     out.truncate(start);
@@ -163,28 +162,23 @@ impl<S: Subject> Section for Rows<S> {
     }
 }
 
-fn write_sample<S: Subject>(metric: &Metric<S>, opened: &[u8], row: &S, out: &mut Vec<u8>) -> bool {
+fn write_sample<S: Subject>(metric: &Metric<S>, row: &S, out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(metric.name.as_bytes());
     match metric.sample {
         Sample::Value(value) => {
             let Some(value) = value(row) else { return false };
-            if row.identity().is_empty() {
-                out.extend_from_slice(metric.name.as_bytes());
-                out.push(b' ');
-            } else {
-                out.extend_from_slice(opened);
-                out.extend_from_slice(row.identity().closed());
-            }
+            out.extend_from_slice(row.identity().between());
             return write_value(value, out);
         }
         Sample::State(state) => {
             let Some(state) = state(row).filter(|state| !state.is_empty()) else {
                 return false;
             };
-            out.extend_from_slice(opened);
+            out.push(b'{');
             LabelWriter::after(row.identity(), out).label(metric.labels[0], state);
         }
         Sample::Text(text) => {
-            out.extend_from_slice(opened);
+            out.push(b'{');
             if !text(row, &mut LabelWriter::after(row.identity(), out)) {
                 return false;
             }

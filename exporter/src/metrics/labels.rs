@@ -2,49 +2,43 @@
 
 use smallvec::SmallVec;
 
-/// Rendered label pairs, such as `pve_cluster="main",id="qemu/100"`.
+/// The labels of a row as they stand in a sample: `{pve_cluster="main",id="qemu/100"} `, or a space where there are none.
 ///
 /// They are rendered once per row, since each family of a subject writes the same bytes. Those of a guest lie inside the row:
 /// thousands of them scattered over the heap would cost more to find than to copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The pairs with the closing brace and the space that stand behind them in a sample: one copy instead of two.
-    closed: SmallVec<[u8; 56]>,
-}
-
-/// What closes the labels of a sample.
-const CLOSING: &[u8] = b"} ";
+pub struct Identity(SmallVec<[u8; 56]>);
 
 impl Identity {
     /// Renders `pairs` in their order; a pair with an empty value is left out, since it would equal no label.
     #[must_use]
     pub fn new(pairs: &[(&'static str, &str)]) -> Self {
-        let mut closed = Vec::with_capacity(128);
-        let mut writer = LabelWriter::new(&mut closed);
+        let mut rendered = Vec::with_capacity(128);
+        let mut writer = LabelWriter::new(&mut rendered);
         for (name, value) in pairs {
             writer.label(name, value);
         }
-        closed.extend_from_slice(CLOSING);
-        Self {
-            closed: SmallVec::from_slice(&closed),
+        if rendered.is_empty() {
+            rendered.push(b' ');
+        } else {
+            rendered.insert(0, b'{');
+            rendered.extend_from_slice(b"} ");
         }
-    }
-
-    /// Whether there are no pairs.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.closed.len() == CLOSING.len()
+        Self(SmallVec::from_slice(&rendered))
     }
 
     /// The pairs, without braces.
     #[must_use]
     pub fn pairs(&self) -> &[u8] {
-        self.closed.strip_suffix(CLOSING).unwrap_or_default()
+        self.0
+            .strip_prefix(b"{")
+            .and_then(|pairs| pairs.strip_suffix(b"} "))
+            .unwrap_or_default()
     }
 
-    /// The pairs, closed by a brace and a space.
-    pub(crate) fn closed(&self) -> &[u8] {
-        &self.closed
+    /// What stands between the name and the value of a sample.
+    pub(crate) fn between(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -64,7 +58,7 @@ impl<'a> LabelWriter<'a> {
     pub(crate) fn after(identity: &Identity, out: &'a mut Vec<u8>) -> Self {
         out.extend_from_slice(identity.pairs());
         Self {
-            first: identity.is_empty(),
+            first: identity.pairs().is_empty(),
             out,
         }
     }

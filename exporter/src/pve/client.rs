@@ -275,6 +275,7 @@ impl Client {
                 self.learned.learn(node, &fingerprint);
             }
         }
+        self.endpoints.trust_changed();
         Ok(())
     }
 

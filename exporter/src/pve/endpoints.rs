@@ -150,6 +150,15 @@ impl Endpoints {
         }
     }
 
+    /// Ends the rest of endpoints whose certificates were not trusted: what is trusted has changed.
+    pub fn trust_changed(&self) {
+        for endpoint in self.lock().iter_mut() {
+            endpoint
+                .rests
+                .take_if(|(_, error)| matches!(error, ApiError::Tls { .. }));
+        }
+    }
+
     /// Notes which node is behind `index`, and whether its side has quorum.
     pub fn learned(&self, index: usize, node: Option<Arc<str>>, quorate: Option<bool>) {
         if let Some(endpoint) = self.lock().get_mut(index) {

@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::pve::error::DecodeError;
 
@@ -267,12 +268,14 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Under<'_, S> {
     }
 }
 
-struct ForEach<T, F> {
+/// Gives the rows of a list to `each`, from the one at `next` on.
+struct ForEach<'c, T, F> {
     each: F,
+    next: &'c mut usize,
     row: PhantomData<T>,
 }
 
-impl<'de, T: Deserialize<'de>, F: FnMut(T)> DeserializeSeed<'de> for ForEach<T, F> {
+impl<'de, T: Deserialize<'de>, F: FnMut(T)> DeserializeSeed<'de> for ForEach<'_, T, F> {
     type Value = u64;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
@@ -280,7 +283,7 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T)> DeserializeSeed<'de> for ForEach<T, 
     }
 }
 
-impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for ForEach<T, F> {
+impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for ForEach<'_, T, F> {
     type Value = u64;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -290,10 +293,44 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for ForEach<T, F> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<u64, A::Error> {
         let mut damaged = 0;
         while let Some(Row(row)) = seq.next_element::<Row<T>>()? {
+            *self.next += 1;
             match row {
                 Some(row) => (self.each)(row),
                 None => damaged += 1,
             }
+        }
+        Ok(damaged)
+    }
+}
+
+/// The same, but for rows that hold a value which no number or text can: they are cut out first and read one by one, which
+/// takes longer.
+struct ForEachApart<'c, T, F>(ForEach<'c, T, F>);
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T)> DeserializeSeed<'de> for ForEachApart<'_, T, F> {
+    type Value = u64;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for ForEachApart<'_, T, F> {
+    type Value = u64;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<u64, A::Error> {
+        let (mut index, mut damaged) = (0, 0);
+        while let Some(raw) = seq.next_element::<&RawValue>()? {
+            let row = serde_json::from_str::<Row<T>>(raw.get()).ok().and_then(|Row(row)| row);
+            damaged += u64::from(row.is_none());
+            if let Some(row) = row.filter(|_| index >= *self.0.next) {
+                (self.0.each)(row);
+            }
+            index += 1;
         }
         Ok(damaged)
     }
@@ -318,9 +355,23 @@ fn parse<'de, S: DeserializeSeed<'de>>(
 pub fn for_each_row<'de, T: Deserialize<'de>>(
     body: &'de [u8],
     path: &[&'static str],
-    each: impl FnMut(T),
+    mut each: impl FnMut(T),
 ) -> Result<u64, DecodeError> {
-    parse(body, path, ForEach { each, row: PhantomData })
+    let mut next = 0;
+    let seed = ForEach {
+        each: &mut each,
+        next: &mut next,
+        row: PhantomData,
+    };
+    parse(body, path, seed).or_else(|error| {
+        // One row may hold a number that is too large, say: then the rest is as good as ever.
+        let seed = ForEach {
+            each: &mut each,
+            next: &mut next,
+            row: PhantomData,
+        };
+        parse(body, path, ForEachApart(seed)).map_err(|_| error)
+    })
 }
 
 /// Reads the object under `data`.
@@ -385,6 +436,17 @@ mod tests {
         let body = br#"{"success":1,"data":[{"name":"a"},7,"x",null,[1],true,{"name":"b"}],"total":9}"#;
         let damaged = for_each_row(body, &["data"], |wire: Wire<'_>| names.push(wire.name.into_owned())).unwrap();
         assert_eq!((names, damaged), (vec!["a".to_owned(), "b".to_owned()], 5));
+    }
+
+    #[test]
+    fn a_value_that_no_type_can_hold_costs_only_its_row() {
+        for bad in [r#"{"bytes":1e999,"name":"x"}"#, r#"{"name":"\ud800"}"#] {
+            let body = format!(r#"{{"data":[{{"name":"a"}},{bad},7,{{"name":"b"}}]}}"#);
+            let mut names = Vec::new();
+            let each = |wire: Wire<'_>| names.push(wire.name.into_owned());
+            assert_eq!(for_each_row(body.as_bytes(), &["data"], each).unwrap(), 2);
+            assert_eq!(names, ["a", "b"]);
+        }
     }
 
     #[test]

@@ -218,7 +218,10 @@ fn innermost(error: &reqwest::Error) -> String {
         words = cause.to_string();
         source = cause.source();
     }
+    // What rustls puts before the words of a verifier that is not its own.
     words
+        .strip_prefix("unexpected error: ")
+        .map_or(words.clone(), str::to_owned)
 }
 
 /// Reads a body of at most `limit` bytes; the error is `None` where it is larger.

@@ -32,7 +32,7 @@ pub(super) struct ExpositionBody {
     gzip: Option<GzEncoder<Vec<u8>>>,
     plain: Vec<u8>,
     deadline: Instant,
-    /// The place among the scrapes under way, held until the last byte is written.
+    /// The place among the scrapes under way, held until the last chunk is handed over.
     _permit: OwnedSemaphorePermit,
 }
 

@@ -2,5 +2,9 @@
 
 pub mod exporters;
 pub mod fixture_server;
+pub mod http;
+pub mod program;
 pub mod prometheus;
+pub mod scripted_server;
+pub mod simulated;
 pub mod strict;

@@ -1,0 +1,82 @@
+//! What encoding a scrape allocates: nothing per sample.
+//!
+//! The allocator that counts comes from the crate `allocation-counter`, since this workspace forbids unsafe code of its own. It
+//! counts for each thread, so these tests may run beside others.
+
+use std::sync::Arc;
+
+use pve_exporter::config::GuestKind;
+use pve_exporter::metrics::exposition::{CHUNK_BYTES, Exposition, Format, Rows, Section};
+use pve_exporter::metrics::labels::Identity;
+use pve_exporter::subjects::guest::{Figures, Guest, GuestText};
+
+fn guests(number: u32) -> Arc<[Guest]> {
+    let guest = |vmid: u32| Guest {
+        identity: Identity::new(&[("pve_cluster", "main"), ("id", &format!("qemu/{vmid}"))]),
+        kind: GuestKind::Qemu,
+        vmid,
+        node: "pve1".into(),
+        text: Some(GuestText {
+            name: format!("a \"quoted\" guest {vmid}").into(),
+            tags: "one;two".into(),
+            pool: "prod".into(),
+            template: false,
+        }),
+        state: "running",
+        lock: Some("backup".into()),
+        ha_state: Some("started".into()),
+        figures: Figures {
+            uptime: Some(u64::from(vmid)),
+            cpu_usage: Some(f64::from(vmid) / 7.0),
+            cpus: Some(2.5),
+            memory_size: Some(1 << 34),
+            memory_usage: Some(1 << 33),
+            memory_host_usage: Some(1 << 33),
+            disk_size: Some(1 << 40),
+            disk_usage: Some(1 << 39),
+            network_receive: Some(u64::MAX),
+            network_transmit: Some(1),
+            disk_read: Some(1),
+            disk_written: Some(1),
+            monitor_responding: Some(true),
+        },
+    };
+    (100..100 + number).map(guest).collect()
+}
+
+/// Bytes written and allocations made by an encoding into one buffer that is used again for each chunk.
+fn encode(number: u32, format: Format) -> (usize, u64) {
+    let section: Box<dyn Section> = Box::new(Rows::new(vec![guests(number)]));
+    let mut exposition = Exposition::new(format, vec![section], String::new(), |_| true);
+    let mut buffer = Vec::with_capacity(2 * CHUNK_BYTES);
+    let mut bytes = 0;
+    let measured = allocation_counter::measure(|| {
+        loop {
+            buffer.clear();
+            if !exposition.next_chunk(&mut buffer) {
+                break;
+            }
+            bytes += buffer.len();
+        }
+    });
+    (bytes, measured.count_total)
+}
+
+#[test]
+fn encoding_allocates_nothing_per_sample() {
+    for format in [Format::OpenMetrics, Format::Classic] {
+        let (few_bytes, few) = encode(1_000, format);
+        let (many_bytes, many) = encode(10_000, format);
+        assert!(
+            many_bytes > 9 * few_bytes && few_bytes > 1_000_000,
+            "{few_bytes} {many_bytes}"
+        );
+        assert_eq!((few, many), (0, 0), "{format:?}");
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    let measured = allocation_counter::measure(|| drop(std::hint::black_box(vec![1])));
+    assert_eq!(measured.count_total, 1);
+}

@@ -227,23 +227,29 @@ impl Client {
             Place::Entry | Place::Node(_) => self.endpoints.candidates(self.clock.now()),
         };
         let all = self.endpoints.all();
-        let mut last = None;
+        let (mut last, mut silent) = (None, Vec::new());
         for index in candidates {
             let Some(endpoint) = all.get(index) else { continue };
             match self.get_from(request, index, endpoint).await {
                 Err(error) if error.another_endpoint_may_answer() => {
-                    // A node that hangs behind a healthy endpoint says nothing about the endpoint.
-                    if !matches!((&request.place, &error), (Place::Node(_), ApiError::Timeout { .. })) {
+                    if !error.connected() {
                         self.endpoints.failed(index, self.clock.now());
-                    }
-                    let give_up = matches!(error, ApiError::Timeout { .. }) && matches!(request.place, Place::Node(_));
-                    last = Some(error);
-                    if give_up {
+                    } else if matches!((&request.place, &error), (Place::Node(_), ApiError::Timeout { .. })) {
+                        // A node that hangs behind a healthy endpoint says nothing about the endpoint.
+                        last = Some(error);
                         break;
+                    } else {
+                        // Whether the path or the endpoint is broken, other answers tell.
+                        self.endpoints.doubted(index);
+                        silent.push(index);
                     }
+                    last = Some(error);
                 }
                 outcome => {
                     self.endpoints.reached(index);
+                    for index in silent {
+                        self.endpoints.failed(index, self.clock.now());
+                    }
                     return outcome;
                 }
             }
@@ -253,6 +259,7 @@ impl Client {
                 .first()
                 .map_or_else(String::new, |endpoint| endpoint.url.to_string()),
             problem: "every endpoint failed lately and rests before it is tried again".to_owned(),
+            connected: false,
         }))
     }
 
@@ -263,9 +270,11 @@ impl Client {
                 place: Place::Endpoint(index),
                 ..Request::entry("/cluster/status")
             };
-            if let Ok(answer) = self.get(&request).await {
+            match self.get(&request).await {
+                Ok(answer) => drop(answer.decode(&request.path, |body| self.learn_from_status(index, body))),
+                Err(error) if error.another_endpoint_may_answer() => self.endpoints.failed(index, self.clock.now()),
                 // Without the privilege for it the answer is an error, and the endpoint is back all the same.
-                drop(answer.decode(&request.path, |body| self.learn_from_status(index, body)));
+                Err(_) => {}
             }
         }
     }
@@ -554,21 +563,22 @@ impl Client {
             source = cause.source();
         }
         let url = endpoint.url.to_string();
+        let connected = !error.is_connect();
         let error = if error.is_timeout() {
-            let limit = if error.is_connect() {
-                self.config.connect_timeout
-            } else {
-                limit
-            };
             ApiError::Timeout {
                 endpoint: url,
                 path: request.path.clone(),
-                limit,
+                limit: if connected { limit } else { self.config.connect_timeout },
+                connected,
             }
         } else if tls {
             ApiError::Tls { endpoint: url, problem }
         } else {
-            ApiError::Unreachable { endpoint: url, problem }
+            ApiError::Unreachable {
+                endpoint: url,
+                problem,
+                connected,
+            }
         };
         Sending {
             cut: cut && !tls && !matches!(error, ApiError::Timeout { .. }),

@@ -22,6 +22,8 @@ pub struct Endpoint {
     pub quorate: Option<bool>,
     /// Whether its last request reached it; `None` before the first.
     pub reachable: Option<bool>,
+    /// Whether its last request connected and brought no whole answer: a path that hangs, or the endpoint.
+    doubtful: bool,
     rests_until: Option<Instant>,
     next_probe: Option<Instant>,
     failures: u32,
@@ -42,6 +44,7 @@ impl Endpoints {
             node: None,
             quorate: None,
             reachable: None,
+            doubtful: false,
             rests_until: None,
             next_probe: None,
             failures: 0,
@@ -68,7 +71,8 @@ impl Endpoints {
         let mut usable: Vec<usize> = (0..all.len())
             .filter(|&index| all[index].rests_until.is_none_or(|until| until <= now))
             .collect();
-        usable.sort_by_key(|&index| (all[index].quorate == Some(false), all[index].reachable == Some(false)));
+        let broken = |endpoint: &Endpoint| endpoint.reachable == Some(false) || endpoint.doubtful;
+        usable.sort_by_key(|&index| (all[index].quorate == Some(false), broken(&all[index])));
         usable
     }
 
@@ -78,13 +82,13 @@ impl Endpoints {
         self.candidates(now).first().copied()
     }
 
-    /// Takes the endpoints worth a probe now: those that are down with their rest over, or without quorum. Each is given
-    /// again after [`PROBE_INTERVAL`] at the earliest.
+    /// Takes the endpoints worth a probe now: those that are doubtful, down with their rest over, or without quorum. Each is
+    /// given again after [`PROBE_INTERVAL`] at the earliest.
     #[must_use]
     pub fn take_due_for_probe(&self, now: Instant) -> Vec<usize> {
         let mut due = Vec::new();
         for (index, endpoint) in self.lock().iter_mut().enumerate() {
-            let out_of_use = endpoint.reachable == Some(false) || endpoint.quorate == Some(false);
+            let out_of_use = endpoint.reachable == Some(false) || endpoint.doubtful || endpoint.quorate == Some(false);
             let rested = endpoint.rests_until.is_none_or(|until| until <= now);
             if out_of_use && rested && endpoint.next_probe.is_none_or(|next| next <= now) {
                 endpoint.next_probe = Some(now + PROBE_INTERVAL);
@@ -98,12 +102,21 @@ impl Endpoints {
     pub fn reached(&self, index: usize) {
         if let Some(endpoint) = self.lock().get_mut(index) {
             endpoint.reachable = Some(true);
+            endpoint.doubtful = false;
             endpoint.failures = 0;
             endpoint.rests_until = None;
         }
     }
 
-    /// Notes that `index` gave no answer; it rests for a time that doubles with each failure.
+    /// Notes that `index` was reached and gave no whole answer. It does not rest for that: one hanging path must not cost the
+    /// others; a probe finds out what is broken.
+    pub fn doubted(&self, index: usize) {
+        if let Some(endpoint) = self.lock().get_mut(index) {
+            endpoint.doubtful = true;
+        }
+    }
+
+    /// Notes that `index` cannot be reached; it rests for a time that doubles with each failure.
     pub fn failed(&self, index: usize, now: Instant) {
         if let Some(endpoint) = self.lock().get_mut(index) {
             // Requests that were under way together fail together: that is one failure.
@@ -157,6 +170,17 @@ mod tests {
         assert_eq!(endpoints.take_due_for_probe(start + Duration::from_secs(15)), [0]);
         endpoints.reached(0);
         assert_eq!(endpoints.candidates(start + Duration::from_secs(15)), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_doubtful_endpoint_is_asked_last_and_probed() {
+        let (endpoints, now) = (three(), Instant::now());
+        endpoints.doubted(0);
+        assert_eq!(endpoints.candidates(now), [1, 2, 0]);
+        assert_eq!(endpoints.take_due_for_probe(now), [0]);
+        endpoints.reached(0);
+        assert_eq!(endpoints.candidates(now), [0, 1, 2]);
+        assert!(endpoints.take_due_for_probe(now + PROBE_INTERVAL).is_empty());
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub enum ApiError {
         endpoint: String,
         /// What the transport said.
         problem: String,
+        /// Whether the connection stood and broke.
+        connected: bool,
     },
     /// The TLS handshake failed.
     #[error("no trusted TLS connection to {endpoint}: {problem}")]
@@ -93,6 +95,8 @@ pub enum ApiError {
         path: String,
         /// The time it was given.
         limit: Duration,
+        /// Whether the connection stood in time.
+        connected: bool,
     },
     /// 401, or a secret that cannot be read.
     #[error("not authorized at {endpoint}: {problem}")]
@@ -164,6 +168,15 @@ impl ApiError {
             Self::Decode { .. } => FailureReason::Decode,
             Self::TooLarge { .. } => FailureReason::TooLarge,
             Self::Offline { .. } => FailureReason::Offline,
+        }
+    }
+
+    /// Whether the endpoint was reached, however it went on.
+    pub(crate) const fn connected(&self) -> bool {
+        match self {
+            Self::Unreachable { connected, .. } | Self::Timeout { connected, .. } => *connected,
+            Self::Tls { .. } | Self::Offline { .. } => false,
+            _ => true,
         }
     }
 

@@ -338,6 +338,7 @@ impl ClusterSources {
                     endpoint,
                     path: source.endpoint().to_owned(),
                     limit,
+                    connected: true,
                 })
             })
         }

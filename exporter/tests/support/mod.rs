@@ -3,4 +3,5 @@
 pub mod exporters;
 pub mod fixture_server;
 pub mod prometheus;
+pub mod simulated;
 pub mod strict;

@@ -337,9 +337,15 @@ impl Client {
     }
 
     async fn take_places(&self, request: &Request, endpoint: &Endpoint) -> Vec<OwnedSemaphorePermit> {
-        let node = match (&request.place, &endpoint.node) {
-            (Place::Node(node), _) | (_, Some(node)) => format!("node {node}"),
-            (_, None) => format!("node of {}", endpoint.url),
+        // A node that is an endpoint has one name from the start, before `/cluster/status` tells which node that is.
+        let at = |url: &Url| format!("node of {url}");
+        let node = match &request.place {
+            Place::Entry | Place::Endpoint(_) => at(&endpoint.url),
+            Place::Node(node) => {
+                let all = self.endpoints.all();
+                let own = all.iter().find(|endpoint| endpoint.node.as_ref() == Some(node));
+                own.map_or_else(|| format!("node {node}"), |endpoint| at(&endpoint.url))
+            }
         };
         // The slow place first: whoever waits for it must not hold one of the two others.
         let mut wanted = Vec::with_capacity(3);

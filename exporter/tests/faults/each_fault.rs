@@ -268,7 +268,7 @@ async fn check(case: &Case) {
         cluster.body_limit = 2_000_000;
         if hangs {
             (cluster.connect_timeout, cluster.request_timeout) =
-                (Duration::from_millis(700), Duration::from_millis(700));
+                (Duration::from_millis(500), Duration::from_millis(500));
         }
     })
     .await;

@@ -66,16 +66,22 @@ impl<'a> LabelWriter<'a> {
 }
 
 /// Appends `text` with backslash and newline escaped, and the double quote where `quotes` says so.
+///
+/// Any other control character becomes U+FFFD: the formats have no escape for it, and it could rewrite the terminal of
+/// whoever looks.
 pub(crate) fn escape(text: &str, quotes: bool, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
     while let Some(at) = rest
         .iter()
-        .position(|byte| matches!(byte, b'\\' | b'\n') || (quotes && *byte == b'"'))
+        .position(|byte| matches!(byte, b'\\' | ..b' ' | 0x7F) || (quotes && *byte == b'"'))
     {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
-        out.push(b'\\');
-        out.push(if special[0] == b'\n' { b'n' } else { special[0] });
+        match special[0] {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            special @ (b'\\' | b'"') => out.extend_from_slice(&[b'\\', special]),
+            _ => out.extend_from_slice("\u{FFFD}".as_bytes()),
+        }
         rest = &special[1..];
     }
     out.extend_from_slice(rest);
@@ -89,6 +95,12 @@ mod tests {
     fn quotes_backslashes_and_newlines_are_escaped() {
         let identity = Identity::new(&[("name", "a\"b\\c\nd é")]);
         assert_eq!(identity.as_str(), "name=\"a\\\"b\\\\c\\nd é\"");
+    }
+
+    #[test]
+    fn other_control_characters_are_replaced() {
+        let identity = Identity::new(&[("name", "a\rb\tc\u{1b}[2J\u{7f}")]);
+        assert_eq!(identity.as_str(), "name=\"a\u{FFFD}b\u{FFFD}c\u{FFFD}[2J\u{FFFD}\"");
     }
 
     #[test]

@@ -319,11 +319,26 @@ async fn check(case: &Case) {
 }
 
 fn only_its_sources_fail(case: &Case, seen: &Exposition) {
+    let expected = |source: &str, node: &str| {
+        let mut fails = case.fails.iter();
+        // Where everything fails, the nodes' own sources do as well.
+        fails.any(|fails| (fails.0, fails.1) == (source, node)) || case.fails.len() == 5 && source == "node_status"
+    };
     for (source, node) in sources_down(seen) {
-        let expected = case.fails.iter().any(|fails| (fails.0, fails.1) == (&*source, &*node))
-            // Where everything fails, the nodes' own sources do as well.
-            || case.fails.len() == 5 && source == "node_status";
-        assert!(expected, "{}: {source} {node} fails as well", case.fault);
+        assert!(
+            expected(&source, &node),
+            "{}: {source} {node} fails as well",
+            case.fault
+        );
+    }
+    for sample in seen.samples("pve_source_failures_total") {
+        let label = |name| sample.label(name).unwrap_or_default();
+        assert!(
+            expected(label("source"), label("node")),
+            "{}: {}",
+            case.fault,
+            series(sample)
+        );
     }
 }
 

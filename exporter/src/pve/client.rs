@@ -561,6 +561,8 @@ impl Client {
                     std::io::ErrorKind::ConnectionReset
                         | std::io::ErrorKind::BrokenPipe
                         | std::io::ErrorKind::ConnectionAborted
+                        // What TLS makes of a connection that was closed without its close_notify.
+                        | std::io::ErrorKind::UnexpectedEof
                 );
                 tls |= error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
             }
@@ -570,6 +572,8 @@ impl Client {
         }
         let url = endpoint.url.to_string();
         let connected = !error.is_connect();
+        // Once the answer has begun it is no dead connection from the pool.
+        cut &= connected && error.is_request() && !tls && !error.is_timeout();
         let error = if error.is_timeout() {
             ApiError::Timeout {
                 endpoint: url,
@@ -586,10 +590,7 @@ impl Client {
                 connected,
             }
         };
-        Sending {
-            cut: cut && !tls && !matches!(error, ApiError::Timeout { .. }),
-            error,
-        }
+        Sending { error, cut }
     }
 }
 

@@ -233,7 +233,7 @@ impl Client {
             match self.get_from(request, index, endpoint).await {
                 Err(error) if error.another_endpoint_may_answer() => {
                     if !error.connected() {
-                        self.endpoints.failed(index, self.clock.now());
+                        self.endpoints.failed(index, &error, self.clock.now());
                     } else if matches!((&request.place, &error), (Place::Node(_), ApiError::Timeout { .. })) {
                         // A node that hangs behind a healthy endpoint says nothing about the endpoint.
                         last = Some(error);
@@ -241,14 +241,14 @@ impl Client {
                     } else {
                         // Whether the path or the endpoint is broken, other answers tell.
                         self.endpoints.doubted(index);
-                        silent.push(index);
+                        silent.push((index, error.clone()));
                     }
                     last = Some(error);
                 }
                 outcome => {
                     self.endpoints.reached(index);
-                    for index in silent {
-                        self.endpoints.failed(index, self.clock.now());
+                    for (index, error) in silent {
+                        self.endpoints.failed(index, &error, self.clock.now());
                     }
                     return outcome;
                 }
@@ -272,7 +272,9 @@ impl Client {
             };
             match self.get(&request).await {
                 Ok(answer) => drop(answer.decode(&request.path, |body| self.learn_from_status(index, body))),
-                Err(error) if error.another_endpoint_may_answer() => self.endpoints.failed(index, self.clock.now()),
+                Err(error) if error.another_endpoint_may_answer() => {
+                    self.endpoints.failed(index, &error, self.clock.now());
+                }
                 // Without the privilege for it the answer is an error, and the endpoint is back all the same.
                 Err(_) => {}
             }
@@ -312,6 +314,12 @@ impl Client {
 
     async fn get_from(&self, request: &Request, index: usize, endpoint: &Endpoint) -> Result<Answer, ApiError> {
         let _places = self.take_places(request, endpoint).await;
+        if !matches!(request.place, Place::Endpoint(_))
+            && let Some(error) = self.endpoints.rest(index, self.clock.now())
+        {
+            // It failed while this request waited for its turn.
+            return Err(error);
+        }
         let limit = request.timeout.map_or(self.config.request_timeout, |limit| {
             limit.min(self.config.request_timeout)
         });

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
+use crate::pve::error::ApiError;
+
 /// How long an endpoint that failed is left alone, the first time and at most.
 const REST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
@@ -24,9 +26,17 @@ pub struct Endpoint {
     pub reachable: Option<bool>,
     /// Whether its last request connected and brought no whole answer: a path that hangs, or the endpoint.
     doubtful: bool,
-    rests_until: Option<Instant>,
+    /// Until when it is left alone, and why.
+    rests_until: Option<(Instant, ApiError)>,
     next_probe: Option<Instant>,
     failures: u32,
+}
+
+impl Endpoint {
+    fn rest(&self, now: Instant) -> Option<&ApiError> {
+        let (_, error) = self.rests_until.as_ref().filter(|(until, _)| *until > now)?;
+        Some(error)
+    }
 }
 
 /// The endpoints in the order of preference that the configuration gives.
@@ -68,9 +78,7 @@ impl Endpoints {
     #[must_use]
     pub fn candidates(&self, now: Instant) -> Vec<usize> {
         let all = self.lock();
-        let mut usable: Vec<usize> = (0..all.len())
-            .filter(|&index| all[index].rests_until.is_none_or(|until| until <= now))
-            .collect();
+        let mut usable: Vec<usize> = (0..all.len()).filter(|&index| all[index].rest(now).is_none()).collect();
         let broken = |endpoint: &Endpoint| endpoint.reachable == Some(false) || endpoint.doubtful;
         usable.sort_by_key(|&index| (all[index].quorate == Some(false), broken(&all[index])));
         usable
@@ -89,13 +97,19 @@ impl Endpoints {
         let mut due = Vec::new();
         for (index, endpoint) in self.lock().iter_mut().enumerate() {
             let out_of_use = endpoint.reachable == Some(false) || endpoint.doubtful || endpoint.quorate == Some(false);
-            let rested = endpoint.rests_until.is_none_or(|until| until <= now);
+            let rested = endpoint.rest(now).is_none();
             if out_of_use && rested && endpoint.next_probe.is_none_or(|next| next <= now) {
                 endpoint.next_probe = Some(now + PROBE_INTERVAL);
                 due.push(index);
             }
         }
         due
+    }
+
+    /// Why `index` is left alone at this moment, if it is.
+    #[must_use]
+    pub fn rest(&self, index: usize, now: Instant) -> Option<ApiError> {
+        self.lock().get(index)?.rest(now).cloned()
     }
 
     /// Notes that an answer came from `index`.
@@ -117,14 +131,14 @@ impl Endpoints {
     }
 
     /// Notes that `index` cannot be reached; it rests for a time that doubles with each failure.
-    pub fn failed(&self, index: usize, now: Instant) {
+    pub fn failed(&self, index: usize, error: &ApiError, now: Instant) {
         if let Some(endpoint) = self.lock().get_mut(index) {
             // Requests that were under way together fail together: that is one failure.
-            if endpoint.rests_until.is_some_and(|until| until > now) {
+            if endpoint.rest(now).is_some() {
                 return;
             }
             endpoint.reachable = Some(false);
-            endpoint.rests_until = Some(now + doubling(REST, endpoint.failures));
+            endpoint.rests_until = Some((now + doubling(REST, endpoint.failures), error.clone()));
             endpoint.failures = endpoint.failures.saturating_add(1);
         }
     }
@@ -154,18 +168,24 @@ mod tests {
         Endpoints::new(["https://a:8006", "https://b:8006", "https://c:8006"].map(|url| Url::parse(url).unwrap()))
     }
 
+    fn gone() -> ApiError {
+        ApiError::Offline {
+            node: "pve1".to_owned(),
+        }
+    }
+
     #[test]
     fn a_failed_endpoint_rests_longer_each_time_and_returns_to_its_place() {
         let (endpoints, start) = (three(), Instant::now());
-        endpoints.failed(0, start);
+        endpoints.failed(0, &gone(), start);
         assert_eq!(endpoints.candidates(start), [1, 2]);
-        endpoints.failed(0, start + Duration::from_secs(1));
+        endpoints.failed(0, &gone(), start + Duration::from_secs(1));
         assert_eq!(
             endpoints.candidates(start + Duration::from_secs(5)),
             [1, 2, 0],
             "failures together are one"
         );
-        endpoints.failed(0, start + Duration::from_secs(5));
+        endpoints.failed(0, &gone(), start + Duration::from_secs(5));
         assert_eq!(endpoints.candidates(start + Duration::from_secs(14)), [1, 2]);
         assert_eq!(endpoints.take_due_for_probe(start + Duration::from_secs(15)), [0]);
         endpoints.reached(0);
@@ -188,8 +208,8 @@ mod tests {
         let (endpoints, now) = (three(), Instant::now());
         endpoints.learned(0, Some("pve1".into()), false);
         assert_eq!(endpoints.candidates(now), [1, 2, 0]);
-        endpoints.failed(1, now);
-        endpoints.failed(2, now);
+        endpoints.failed(1, &gone(), now);
+        endpoints.failed(2, &gone(), now);
         assert_eq!(endpoints.candidates(now), [0]);
     }
 

@@ -91,7 +91,7 @@ pub async fn fetch(client: &Client, way: &Way, clock: &Clock, online: &[Arc<str>
             way.set(OtherWay::None, clock.now() + UNSUPPORTED_REST);
             return Ok(NodeSamples::default());
         }
-        Err(ApiError::Timeout { .. }) => return from_endpoints(client, |_| true).await,
+        Err(ApiError::Timeout { connected: true, .. }) => return from_endpoints(client, |_| true).await,
         Err(error) => return Err(error),
     };
     let missing = |node: &Arc<str>| online.contains(node) && !samples.nodes.contains_key(node);

@@ -7,8 +7,9 @@
 #![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest;
@@ -33,6 +34,7 @@ pub struct FixtureServer {
     fingerprint: Fingerprint,
     replies: Arc<Mutex<BTreeMap<String, Reply>>>,
     calls: Arc<Mutex<Vec<String>>>,
+    cuts: Arc<AtomicUsize>,
 }
 
 impl FixtureServer {
@@ -74,6 +76,7 @@ impl FixtureServer {
             fingerprint: Fingerprint::new(digest.as_ref().try_into().unwrap()),
             replies: Arc::default(),
             calls: Arc::default(),
+            cuts: Arc::default(),
         };
         let (acceptor, serving) = (TlsAcceptor::from(Arc::new(tls)), server.clone());
         tokio::spawn(async move {
@@ -85,7 +88,16 @@ impl FixtureServer {
                     };
                     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
                         let response = server.respond(request.uri());
-                        async move { Ok::<_, Infallible>(response) }
+                        let cut = server
+                            .cuts
+                            .try_update(Ordering::SeqCst, Ordering::SeqCst, |cuts| cuts.checked_sub(1));
+                        async move {
+                            if cut.is_ok() {
+                                Err(io::Error::other("cut"))
+                            } else {
+                                Ok(response)
+                            }
+                        }
                     });
                     drop(
                         hyper::server::conn::http1::Builder::new()
@@ -104,6 +116,11 @@ impl FixtureServer {
             .lock()
             .unwrap()
             .insert(path.to_owned(), (status, reason.to_owned(), body.into()));
+    }
+
+    /// Closes the connection in place of the next answers.
+    pub fn cut(&self, answers: usize) {
+        self.cuts.store(answers, Ordering::SeqCst);
     }
 
     /// The paths asked for since the last call.

@@ -1,4 +1,4 @@
-//! Simulated clusters for tests.
+//! A simulated cluster with an exporter over it, and the two clocks in one hand.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -6,23 +6,35 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pve_exporter::config::{Cluster, Secret, TokenSource};
-use pve_simulator::{Options, Simulator};
+use pve_exporter::clock::Clock;
+use pve_exporter::config::{Cluster, Config, Secret, TokenSource};
+use pve_exporter::metrics::exposition::Format;
+use pve_exporter::scrape::Exporter;
+use pve_simulator::{Fault, FaultId, Options, Simulator};
 
-/// A quiet cluster whose delays are short, so that tests are.
+use super::exporters::{checked, scrape, text, with_config};
+use super::strict::{Exposition, Sample};
+
+/// How long a condition may take to come true.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A cluster whose time stands still and whose delays are short.
 pub fn options() -> Options {
     Options {
-        unauthorized_delay: Duration::ZERO,
-        dead_node_delay: Duration::from_millis(20),
+        clock: pve_simulator::Clock::Manual,
+        unauthorized_delay: Duration::from_millis(10),
+        dead_node_delay: Duration::from_millis(50),
         hung_node_delay: Duration::from_millis(200),
-        export_node_delay: Duration::from_millis(100),
+        export_node_delay: Duration::from_millis(50),
         ..Options::default()
     }
 }
 
-/// A configuration for every node of a simulated cluster, with their fingerprints.
+/// The configuration for a simulated cluster: every node is an endpoint, trusted by its fingerprint.
 pub fn cluster(simulator: &Simulator) -> Cluster {
     let endpoints = simulator.endpoints().iter().map(|url| url.parse().unwrap()).collect();
     let token = TokenSource::Environment {
@@ -30,19 +42,168 @@ pub fn cluster(simulator: &Simulator) -> Cluster {
         secret: Secret::new(simulator.token_secret()),
     };
     let mut cluster = Cluster::new(endpoints, simulator.token_id().parse().unwrap(), token);
-    cluster.fingerprints = simulator
-        .nodes()
-        .iter()
-        .map(|node| simulator.fingerprint(node).unwrap().parse().unwrap())
-        .collect();
+    let fingerprint = |node: &String| simulator.fingerprint(node).unwrap().parse().unwrap();
+    cluster.fingerprints = simulator.nodes().iter().map(fingerprint).collect();
     cluster
 }
 
 /// Waits until `holds`, and fails the test where that takes too long.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "still not: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// The cluster `main`, simulated.
+pub struct Simulated {
+    pub simulator: Simulator,
+    pub exporter: Arc<Exporter>,
+    clock: Clock,
+}
+
+impl Simulated {
+    pub async fn start() -> Self {
+        Self::with(options(), |_| {}).await
+    }
+
+    /// One with other options, and the configuration changed. Its cluster is `main`.
+    pub async fn with(options: Options, change: impl FnOnce(&mut Config)) -> Self {
+        let simulator = Simulator::start(options).await.unwrap();
+        let (exporter, clock) = with_config(&[("main", cluster(&simulator))], change);
+        Self {
+            simulator,
+            exporter,
+            clock,
+        }
+    }
+
+    /// Switches a fault on, by its text.
+    pub async fn inject(&self, fault: &str) -> FaultId {
+        let id = self.simulator.inject(fault.parse::<Fault>().unwrap());
+        self.simulator.settled().await;
+        id
+    }
+
+    /// Switches all faults off.
+    pub async fn clear(&self) {
+        self.simulator.clear_all();
+        self.simulator.settled().await;
+    }
+
+    /// Moves both clocks on.
+    pub fn advance(&self, seconds: u64) {
+        self.simulator.advance(Duration::from_secs(seconds));
+        self.age(seconds);
+    }
+
+    /// Moves only the exporter's clock on: its values get old, and PVE's figures stay as they are.
+    pub fn age(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Scrapes everything in both formats, strictly checked.
+    pub async fn scrape(&self) -> Exposition {
+        checked(&text(&self.exporter, Format::Classic).await, Format::Classic);
+        scrape(&self.exporter).await
+    }
+
+    /// Moves both clocks on and scrapes.
+    pub async fn scrape_after(&self, seconds: u64) -> Exposition {
+        self.advance(seconds);
+        self.scrape().await
+    }
+
+    /// Scrapes and retries until `condition` holds.
+    pub async fn until(&self, what: &str, condition: impl Fn(&Exposition) -> bool) -> Exposition {
+        self.until_aging(0, what, condition).await
+    }
+
+    /// The same, while the exporter's clock runs: what failed while a fault ended rests once more.
+    pub async fn until_aging(&self, seconds: u64, what: &str, condition: impl Fn(&Exposition) -> bool) -> Exposition {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.scrape().await;
+            if condition(&seen) {
+                return seen;
+            }
+            assert!(Instant::now() < deadline, "never: {what}\n{}", listed(&seen));
+            self.age(seconds);
+            self.exporter.retry();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until no call is under way.
+    pub async fn idle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let nodes = self.simulator.nodes();
+        while nodes.iter().any(|node| self.simulator.running_calls(node) > 0) {
+            assert!(Instant::now() < deadline, "calls never end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Whether the last refresh of a source succeeded; an empty node stands for a source of the whole cluster.
+pub fn source_up(seen: &Exposition, source: &str, node: &str) -> Option<f64> {
+    let mut labels = vec![("source", source)];
+    labels.extend((!node.is_empty()).then_some(("node", node)));
+    seen.value("pve_source_up", &labels)
+}
+
+/// How often a source failed for a reason.
+pub fn failures(seen: &Exposition, source: &str, node: &str, reason: &str) -> f64 {
+    let mut labels = vec![("source", source), ("reason", reason)];
+    labels.extend((!node.is_empty()).then_some(("node", node)));
+    seen.value("pve_source_failures_total", &labels).unwrap_or(0.0)
+}
+
+/// The sources that are not up, with their nodes.
+pub fn sources_down(seen: &Exposition) -> Vec<(String, String)> {
+    let label = |sample: &Sample, name| sample.label(name).unwrap_or_default().to_owned();
+    let down = seen.samples("pve_source_up").filter(|sample| sample.value != 1.0);
+    down.map(|sample| (label(sample, "source"), label(sample, "node")))
+        .collect()
+}
+
+/// What is told about PVE: every sample but those about the exporter's own work and the ways into the cluster.
+pub fn samples(seen: &Exposition) -> BTreeMap<String, &Sample> {
+    let own = ["process_", "pve_exporter_", "pve_source_", "pve_api_"];
+    seen.families
+        .iter()
+        .flat_map(|family| &family.samples)
+        .filter(|sample| !own.iter().any(|prefix| sample.name.starts_with(prefix)))
+        .map(|sample| (series(sample), sample))
+        .collect()
+}
+
+/// Name and labels as one text.
+pub fn series(sample: &Sample) -> String {
+    format!("{}{:?}", sample.name, sample.labels)
+}
+
+/// The samples that are in one exposition only, or differ in their values.
+pub fn differences<'a>(before: &'a Exposition, after: &'a Exposition) -> Vec<&'a Sample> {
+    let (before, after) = (samples(before), samples(after));
+    let changed = before
+        .iter()
+        .filter(|(series, sample)| !after.get(*series).is_some_and(|other| equal(other.value, sample.value)));
+    let new = after.iter().filter(|(series, _)| !before.contains_key(*series));
+    changed.chain(new).map(|(_, sample)| *sample).collect()
+}
+
+/// The last digit of a fraction depends on how it was written.
+fn equal(one: f64, other: f64) -> bool {
+    one == other || (one - other).abs() < 1e-12 * one.abs()
+}
+
+fn listed(seen: &Exposition) -> String {
+    let all = seen.families.iter().flat_map(|family| &family.samples);
+    let lines: Vec<_> = all
+        .filter(|sample| sample.name.starts_with("pve_"))
+        .map(|sample| format!("{} {}", series(sample), sample.value))
+        .collect();
+    lines.join("\n")
 }

@@ -1,0 +1,9 @@
+//! Faults of PVE cost their own samples only, and what they cost comes back.
+#![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
+
+mod authorization;
+mod collection;
+mod each_fault;
+mod minority;
+#[path = "../support/mod.rs"]
+mod support;

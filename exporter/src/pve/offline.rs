@@ -13,9 +13,15 @@ impl OfflineNodes {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(nodes);
     }
 
+    /// The set.
+    #[must_use]
+    pub fn all(&self) -> Arc<BTreeSet<Arc<str>>> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Whether `node` is offline.
     #[must_use]
     pub fn contains(&self, node: &str) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(node)
+        self.all().contains(node)
     }
 }

@@ -130,7 +130,16 @@ impl ClusterSources {
             // It tells which nodes there are.
             needed.insert(SourceName::Resources);
         }
+        let offline = self.client.offline().all();
         self.refresh_whole(&needed, interval, deadline).await;
+        if needed.contains(&SourceName::ClusterStatus)
+            && self.enabled(SourceName::ClusterStatus)
+            && !self.client.offline().all().is_subset(&offline)
+        {
+            // Nodes have gone, or the endpoint has: only the quorum tells which.
+            self.start(SourceName::ClusterStatus);
+            self.status.ended(deadline).await;
+        }
         if selection.contains(&SourceName::Resources) && self.answered_by_minority() {
             // The first answer came from a side without quorum, and another endpoint has it.
             for source in [SourceName::Resources, SourceName::MetricsExport] {

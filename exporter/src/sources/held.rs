@@ -268,22 +268,26 @@ impl<T: Send + Sync + 'static> Held<T> {
             }
             Err(error) => {
                 let reason = error.reason();
-                if state.record.last_reason != Some(reason) {
+                let news = state.record.last_reason != Some(reason);
+                if news {
                     tracing::warn!(source = self.title, reason = reason.as_str(), problem = %error, "source failed");
                 }
-                state.record.up = Some(false);
-                state.record.last_reason = Some(reason);
                 let times = state.record.failed_in_a_row;
+                let resting = matches!(error, ApiError::Resting(_));
                 let back_off = match error {
-                    // Nothing was sent, so nothing new is known and nothing is counted.
                     ApiError::Resting(_) => BACK_OFF.0,
                     ApiError::Forbidden { .. } => doubling(FORBIDDEN_BACK_OFF, times),
                     _ => doubling(BACK_OFF, times),
                 };
-                if !matches!(error, ApiError::Resting(_)) {
+                // While an endpoint or the token rests nothing is sent: that is one failure, however often it is looked at.
+                if news || !resting {
                     *state.record.failures.entry(reason).or_default() += 1;
+                }
+                if !resting {
                     state.record.failed_in_a_row = times.saturating_add(1);
                 }
+                state.record.up = Some(false);
+                state.record.last_reason = Some(reason);
                 state.record.retry_at = Some(now + back_off);
             }
         }

@@ -47,6 +47,7 @@ macro_rules! cases {
 cases! {
     offline: Case {
         fault: "offline:pve2",
+        fails: &[("node_status", "pve2", "offline")],
         shows: |seen| seen.value("pve_node_up", &[("node", "pve2")]) == Some(0.0)
             && seen.value("pve_cluster_nodes_online", &[]) == Some(2.0),
         changes: |before, sample| about(before, sample, "pve2") || of_membership(sample),
@@ -54,6 +55,7 @@ cases! {
     };
     offline_entry: Case {
         fault: "offline:pve1",
+        fails: &[("node_status", "pve1", "offline")],
         shows: |seen| seen.value("pve_node_up", &[("node", "pve1")]) == Some(0.0)
             && seen.value("pve_cluster_nodes_online", &[]) == Some(2.0)
             && seen.value("pve_cluster_up", &[]) == Some(1.0),
@@ -62,6 +64,7 @@ cases! {
     };
     dead_but_running: Case {
         fault: "dead-but-running:pve2",
+        fails: &[("node_status", "pve2", "offline")],
         shows: |seen| seen.value("pve_node_up", &[("node", "pve2")]) == Some(0.0),
         changes: |before, sample| about(before, sample, "pve2") || of_membership(sample),
         ..HARMLESS
@@ -101,8 +104,8 @@ cases! {
     };
     black_hole_everywhere: Case {
         fault: "black-hole",
-        fails: &[("resources", "", "timeout"), ("metrics_export", "", "timeout"), ("cluster_status", "", "timeout"),
-            ("version", "", "timeout"), ("permissions", "", "timeout")],
+        fails: &[("resources", "", "unreachable"), ("metrics_export", "", "unreachable"),
+            ("cluster_status", "", "unreachable"), ("version", "", "unreachable"), ("permissions", "", "unreachable")],
         shows: |seen| seen.value("pve_cluster_up", &[]) == Some(0.0),
         changes: |_, sample| sample.name == "pve_cluster_up",
         loses: |_, _| true,
@@ -150,7 +153,7 @@ cases! {
     };
     truncated: Case {
         fault: "truncated:/cluster/resources",
-        fails: &[("resources", "", "unreachable")],
+        fails: &[("resources", "", "decode")],
         loses: |_, sample| of_resources(sample),
         ..HARMLESS
     };
@@ -226,6 +229,7 @@ cases! {
     };
     partition: Case {
         fault: "partition:pve1",
+        fails: &[("node_status", "pve1", "offline")],
         shows: |seen| seen.value("pve_cluster_quorate", &[]) == Some(1.0)
             && seen.value("pve_cluster_nodes_online", &[]) == Some(2.0)
             && seen.value("pve_node_up", &[("node", "pve2")]) == Some(1.0),
@@ -268,7 +272,7 @@ async fn check(case: &Case) {
         cluster.body_limit = 2_000_000;
         if hangs {
             (cluster.connect_timeout, cluster.request_timeout) =
-                (Duration::from_millis(500), Duration::from_millis(500));
+                (Duration::from_millis(300), Duration::from_millis(900));
         }
     })
     .await;

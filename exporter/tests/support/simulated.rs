@@ -28,7 +28,6 @@ pub fn options() -> Options {
         clock: pve_simulator::Clock::Manual,
         unauthorized_delay: Duration::from_millis(10),
         dead_node_delay: Duration::from_millis(50),
-        hung_node_delay: Duration::from_millis(200),
         export_node_delay: Duration::from_millis(50),
         ..Options::default()
     }

@@ -1,1 +1,150 @@
+//! What takes minutes: memory over many refreshes, and faults at PVE's own delays. `cargo xtask soak` runs it.
+#![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
 
+mod support;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use pve_simulator::{Clock, Fault, Options, Simulator};
+use support::exporters::checked;
+use support::http::get;
+use support::program::{Program, command, write};
+use support::strict::Exposition;
+
+const MEBIBYTE: u64 = 1024 * 1024;
+
+/// An exporter over `simulator`, as a program of its own.
+async fn program(simulator: &Simulator, settings: &str) -> (Program, SocketAddr, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let nodes = simulator.nodes();
+    let fingerprints: Vec<_> = nodes.iter().map(|node| simulator.fingerprint(node).unwrap()).collect();
+    let (config, token) = (directory.path().join("config.toml"), directory.path().join("token"));
+    write(&token, &simulator.token_secret(), 0o600);
+    let text = format!(
+        "[clusters.main]\nendpoints = {:?}\ntoken_id = {:?}\ntoken_file = {token:?}\nfingerprints = {fingerprints:?}\n\n[web]\nlisten_address = \"127.0.0.1:0\"\n\n{settings}",
+        simulator.endpoints(),
+        simulator.token_id(),
+    );
+    write(&config, &text, 0o644);
+    let mut program = Program::start(command(&[&format!("--config.file={}", config.display())]));
+    let address = program.address();
+    (program, address, directory)
+}
+
+async fn scrape(address: SocketAddr) -> Exposition {
+    let accept = "Accept: application/openmetrics-text; version=1.0.0";
+    let answer = get(
+        address,
+        "/metrics",
+        &[accept, "X-Prometheus-Scrape-Timeout-Seconds: 10"],
+    )
+    .await;
+    assert_eq!(answer.status, 200);
+    checked(answer.text(), pve_exporter::metrics::exposition::Format::OpenMetrics)
+}
+
+fn resident(program: &Program) -> u64 {
+    let status = std::fs::read_to_string(program.proc_file("status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// 30 nodes and 10,000 guests, all of which are read anew every second while they are scraped, ten at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_small_and_stays_flat() {
+    let options = Options {
+        nodes: 30,
+        guests: 10_000,
+        requests_per_connection: 1_000_000,
+        ..Options::default()
+    };
+    let simulator = Simulator::start(options).await.unwrap();
+    let settings = "[sources.resources]\nmax_age = \"1s\"\n[sources.metrics_export]\nmax_age = \"1s\"\n";
+    let (program, address, _directory) = program(&simulator, settings).await;
+    let mut most = 0;
+    let mut marks = Vec::new();
+    for round in 1..=100 {
+        let scrapes = (0..10).map(|_| get(address, "/metrics", &[]));
+        let answers = futures_util::future::join_all(scrapes).await;
+        assert!(
+            answers
+                .iter()
+                .all(|answer| answer.status == 200 && answer.body.len() > 5_000_000)
+        );
+        drop(answers);
+        most = most.max(resident(&program));
+        if round % 10 == 0 {
+            marks.push(resident(&program) / MEBIBYTE);
+        }
+        // The next round reads everything anew.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let refreshes = simulator.calls().received_for("/cluster/resources");
+    println!(
+        "{refreshes} refreshes; MiB after each 100 scrapes: {marks:?}; most {}",
+        most / MEBIBYTE
+    );
+    assert!(refreshes >= 80, "{refreshes}");
+    assert!(most < 80 * MEBIBYTE, "{most}");
+    let (early, late) = (marks[1..4].iter().max().unwrap(), marks[7..].iter().max().unwrap());
+    assert!(*late <= early * 5 / 4, "{marks:?}");
+}
+
+/// Nodes and endpoints fail one after the other with the delays of a real cluster, under a scrape every five seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_scrape_ends_in_time_whatever_fails() {
+    let options = Options {
+        nodes: 4,
+        guests: 100,
+        clock: Clock::Real,
+        events: true,
+        ..Options::default()
+    };
+    let simulator = Simulator::start(options).await.unwrap();
+    let (_program, address, _directory) = program(&simulator, "").await;
+    scrape(address).await;
+    let faults = [
+        "hang:pve2",
+        "black-hole:pve1",
+        "offline:pve3",
+        "hang:/cluster/metrics/export",
+        "partition:pve1",
+        "revoked",
+    ];
+    for fault in faults {
+        let id = simulator.inject(fault.parse::<Fault>().unwrap());
+        let mut longest = Duration::ZERO;
+        for _ in 0..8 {
+            let started = Instant::now();
+            scrape(address).await;
+            longest = longest.max(started.elapsed());
+            tokio::time::sleep(Duration::from_secs(5).saturating_sub(started.elapsed())).await;
+        }
+        println!("{fault}: the longest scrape took {longest:?}");
+        assert!(longest < Duration::from_secs(10), "{fault}: {longest:?}");
+        simulator.clear(id);
+        simulator.settled().await;
+        let cleared = Instant::now();
+        loop {
+            let seen = scrape(address).await;
+            let up = |sample: &support::strict::Sample| sample.value == 1.0;
+            if seen.samples("pve_source_up").all(up) && seen.samples("pve_node_up").all(up) {
+                break;
+            }
+            // A node's own status is read every five minutes, and a token that was refused twice rests for a minute or two.
+            assert!(
+                cleared.elapsed() < Duration::from_secs(360),
+                "{fault} is not over:\n{:?}",
+                sources_down(&seen)
+            );
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        println!("{fault}: all is well again after {:?}", cleared.elapsed());
+    }
+}
+
+fn sources_down(seen: &Exposition) -> Vec<String> {
+    let down = seen.samples("pve_source_up").filter(|sample| sample.value != 1.0);
+    down.map(|sample| format!("{:?}", sample.labels)).collect()
+}

@@ -37,8 +37,14 @@ impl Endpoint {
         self.rests.as_ref().is_some_and(|(until, _)| *until > now)
     }
 
+    /// Whether it did not answer in time lately.
+    #[must_use]
+    pub fn is_slow(&self, now: Instant) -> bool {
+        self.slow_until.is_some_and(|until| until > now)
+    }
+
     fn out_of_use(&self, now: Instant) -> bool {
-        self.reachable == Some(false) || self.slow_until.is_some_and(|until| until > now)
+        self.reachable == Some(false) || self.is_slow(now)
     }
 }
 

@@ -33,8 +33,9 @@ const STAND_IN_MAX_AGE: Duration = Duration::from_secs(30);
 /// For how long after a scrape failed sources are still retried, at least and at most: nothing asks PVE when nobody scrapes.
 const RETRIED_AFTER_SCRAPE: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(900));
 
-/// How many intervals between scrapes are remembered; the longest counts, so that two Prometheis are not taken for a fast one.
-const INTERVALS: usize = 4;
+/// How many intervals between scrapes are remembered. The longest counts, so that several Prometheis that scrape close together
+/// are not taken for a fast one.
+const INTERVALS: usize = 16;
 
 /// The sources that a scrape asks for.
 pub type Selection = BTreeSet<SourceName>;

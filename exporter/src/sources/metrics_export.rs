@@ -14,11 +14,11 @@ use crate::pve::client::{Client, Place, Request};
 use crate::pve::error::{ApiError, DecodeError};
 use crate::subjects::node::Activity;
 
-/// An answer slower than this is asked for in another way.
-const SLOW: Duration = Duration::from_secs(5);
+/// What the call for all nodes gets before another way is taken: PVE's own fan-out may take 20 s for each node that hangs.
+const ALL_NODES_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the call for all nodes gets; PVE's own fan-out may take 20 s for each node.
-const ALL_NODES_TIMEOUT: Duration = Duration::from_secs(10);
+/// An answer slower than this is asked for in another way the next time.
+const SLOW: Duration = Duration::from_secs(3);
 
 /// What an endpoint gets for its own node, which reads one file.
 const ONE_NODE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -82,19 +82,19 @@ pub async fn fetch(
                 let (client, way, clock) = (Arc::clone(client), Arc::clone(way), clock.clone());
                 tokio::spawn(async move { drop(all_nodes(&client, &way, &clock).await) });
             }
-            return from_endpoints(client, |_| true).await;
+            return from_endpoints(client, clock, |_| true).await;
         }
         Choice::AllNodes | Choice::Unsupported(_) => {}
     }
     let mut samples = match all_nodes(client, way, clock).await {
         Ok(samples) => samples,
         Err(ApiError::NotImplemented { .. }) => return Ok(NodeSamples::default()),
-        Err(ApiError::Timeout { .. }) => return from_endpoints(client, |_| true).await,
+        Err(ApiError::Timeout { .. }) => return from_endpoints(client, clock, |_| true).await,
         Err(error) => return Err(error),
     };
     let missing = |node: &Arc<str>| online.contains(node) && !samples.nodes.contains_key(node);
     if online.iter().any(missing) {
-        let others = from_endpoints(client, |node| node.is_none_or(missing))
+        let others = from_endpoints(client, clock, |node| node.is_none_or(missing))
             .await
             .unwrap_or_default();
         samples.nodes.extend(others.nodes);
@@ -118,13 +118,18 @@ async fn all_nodes(client: &Client, way: &Way, clock: &Clock) -> Result<NodeSamp
     outcome?.decode(PATH, decode)
 }
 
-/// Asks the endpoints of the nodes that `wanted` admits, each for its own node, all at once. The node behind an endpoint may
+/// Asks the endpoints of the nodes that `wanted` admits, each for its own node, all at once, but for those that are slow. The node behind an endpoint may
 /// not be known yet.
-async fn from_endpoints(client: &Client, wanted: impl Fn(Option<&Arc<str>>) -> bool) -> Result<NodeSamples, ApiError> {
+async fn from_endpoints(
+    client: &Client,
+    clock: &Clock,
+    wanted: impl Fn(Option<&Arc<str>>) -> bool,
+) -> Result<NodeSamples, ApiError> {
     let endpoints = client.endpoints().all();
     let requests = endpoints.iter().enumerate().filter_map(|(index, endpoint)| {
         let node = endpoint.node.as_ref();
-        if !wanted(node) || node.is_some_and(|node| client.offline().contains(node)) {
+        let offline = node.is_some_and(|node| client.offline().contains(node));
+        if !wanted(node) || offline || endpoint.is_slow(clock.now()) {
             return None;
         }
         let request = Request {
@@ -133,7 +138,13 @@ async fn from_endpoints(client: &Client, wanted: impl Fn(Option<&Arc<str>>) -> b
             ..Request::entry(format!("{PATH}?local-only=1"))
         };
         Some(async move {
-            let samples = client.get(&request).await?.decode(&request.path, decode)?;
+            let answer = client.get(&request).await.inspect_err(|error| {
+                if matches!(error, ApiError::Timeout { .. }) {
+                    // The next refresh does not wait for it again.
+                    client.endpoints().slow(index, clock.now());
+                }
+            })?;
+            let samples = answer.decode(&request.path, decode)?;
             if let (Some(node), 1) = (samples.nodes.keys().next(), samples.nodes.len()) {
                 client.learn_node(index, Some(Arc::clone(node)), None);
             }

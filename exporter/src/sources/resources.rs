@@ -225,7 +225,8 @@ fn guest(
     memory: &mut Memory,
     now: Instant,
 ) -> Option<Guest> {
-    let vmid = row.vmid.and_then(|vmid| u32::try_from(vmid).ok())?;
+    // The id holds it as well, and is what tells one guest from another.
+    let vmid = row.id.rsplit_once('/').and_then(|(_, vmid)| vmid.parse().ok())?;
     let state = fold_state(&row.status);
     // Without a sample younger than five minutes PVE tells neither name nor figures.
     let sampled = row.maxmem.is_some();

@@ -89,6 +89,20 @@ async fn a_rotated_token_file_works_at_once() {
 }
 
 #[tokio::test]
+async fn a_corrected_token_file_ends_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    let pve = with_token_file(&path).await;
+    pve.simulator.set_token_secret("11111111-2222-4333-8444-555555555555");
+    let seen = pve.scrape_after(15).await;
+    assert_eq!(failures(&seen, "resources", "", "unauthorized"), 1.0);
+    write_token(&path, "11111111-2222-4333-8444-555555555555\n");
+    pve.age(6);
+    pve.until("works", |seen| source_up(seen, "resources", "") == Some(1.0))
+        .await;
+}
+
+#[tokio::test]
 async fn an_unreadable_token_file_is_a_failure_that_ends() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");

@@ -26,9 +26,6 @@ pub struct Row<'a> {
     /// `name` of a guest.
     #[serde(borrow, deserialize_with = "perl::text")]
     pub name: Cow<'a, str>,
-    /// `vmid` of a guest.
-    #[serde(deserialize_with = "perl::whole")]
-    pub vmid: Option<u64>,
     /// `template`: the guest is one.
     #[serde(deserialize_with = "perl::truth")]
     pub template: Option<bool>,
@@ -50,9 +47,6 @@ pub struct Row<'a> {
     /// `cgroup-mode` of a node.
     #[serde(rename = "cgroup-mode", deserialize_with = "perl::whole")]
     pub cgroup_mode: Option<u64>,
-    /// `host-arch` of a node; absent on x86.
-    #[serde(rename = "host-arch", borrow, deserialize_with = "perl::text")]
-    pub host_arch: Cow<'a, str>,
     /// `uptime` in seconds.
     #[serde(deserialize_with = "perl::whole")]
     pub uptime: Option<u64>,

@@ -12,6 +12,7 @@ use crate::pve::error::{ApiError, DecodeError};
 use crate::sources::counters::Counter;
 use crate::subjects::guest::{Figures, Guest, GuestText, fold_state};
 use crate::subjects::network::Network;
+use crate::subjects::node;
 use crate::subjects::pool::Pool;
 use crate::subjects::storage::OnNode;
 
@@ -51,20 +52,8 @@ pub struct NodeRow {
     pub ha_state: Option<Arc<str>>,
     /// Version of the control groups.
     pub cgroup_mode: Option<u64>,
-    /// Seconds since it booted.
-    pub uptime: Option<u64>,
-    /// Share of its CPUs in use.
-    pub cpu_usage: Option<f64>,
-    /// CPUs.
-    pub cpus: Option<f64>,
-    /// Bytes of memory.
-    pub memory_size: Option<u64>,
-    /// Bytes of memory in use.
-    pub memory_usage: Option<u64>,
-    /// Bytes of the root file system.
-    pub root_size: Option<u64>,
-    /// Bytes in use on the root file system.
-    pub root_usage: Option<u64>,
+    /// Size and use.
+    pub figures: node::Figures,
 }
 
 /// What the answer says of a storage on a node.
@@ -175,7 +164,7 @@ pub fn convert(
         "lxc" => guests.extend(guest(&row, GuestKind::Lxc, cluster, filter, memory, now)),
         "node" => {
             let name = memory.share(&row.node);
-            resources.nodes.insert(name, node(&row, memory));
+            resources.nodes.insert(name, node_row(&row, memory));
         }
         "storage" => resources.storages.push(storage(&row, cluster, memory)),
         "pool" => pools.push((row.pool.to_string(), pool(&row, cluster))),
@@ -331,7 +320,7 @@ impl Remembered {
     }
 }
 
-fn node(row: &Row<'_>, memory: &mut Memory) -> NodeRow {
+fn node_row(row: &Row<'_>, memory: &mut Memory) -> NodeRow {
     NodeRow {
         up: match &*row.status {
             "online" => Some(true),
@@ -341,13 +330,15 @@ fn node(row: &Row<'_>, memory: &mut Memory) -> NodeRow {
         level: memory.share(&row.level),
         ha_state: (!row.hastate.is_empty()).then(|| memory.share(&row.hastate)),
         cgroup_mode: row.cgroup_mode,
-        uptime: row.uptime,
-        cpu_usage: row.cpu,
-        cpus: row.maxcpu,
-        memory_size: row.maxmem,
-        memory_usage: row.mem,
-        root_size: row.maxdisk,
-        root_usage: row.disk,
+        figures: node::Figures {
+            uptime: row.uptime,
+            cpu_usage: row.cpu,
+            cpus: row.maxcpu,
+            memory_size: row.maxmem,
+            memory_usage: row.mem,
+            root_size: row.maxdisk,
+            root_usage: row.disk,
+        },
     }
 }
 

@@ -26,6 +26,17 @@ pub struct Node {
     pub ip: Arc<str>,
     /// Version of the control groups.
     pub cgroup_mode: Option<u64>,
+    /// Its size and use, as the cluster tells them while it is online.
+    pub figures: Figures,
+    /// Load, waiting, swap and network, from the newest sample or from the node itself.
+    pub activity: Activity,
+    /// What only the node itself tells.
+    pub system: Option<Arc<System>>,
+}
+
+/// Size and use of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Figures {
     /// Seconds since it booted.
     pub uptime: Option<u64>,
     /// Share of its CPUs in use.
@@ -40,10 +51,6 @@ pub struct Node {
     pub root_size: Option<u64>,
     /// Bytes in use on the root file system.
     pub root_usage: Option<u64>,
-    /// Load, waiting, swap and network, from the newest sample or from the node itself.
-    pub activity: Activity,
-    /// What only the node itself tells.
-    pub system: Option<Arc<System>>,
 }
 
 /// What the node does at the moment.
@@ -177,19 +184,19 @@ impl Subject for Node {
             "pve_node_uptime_seconds",
             Unit::Seconds,
             "Time since the node booted; /cluster/resources uptime.",
-            |node| node.uptime.map(Into::into),
+            |node| node.figures.uptime.map(Into::into),
         ),
         Metric::gauge(
             "pve_node_cpu_usage_ratio",
             Unit::Ratio,
             "Share of the node's CPUs in use, guests included, waiting for I/O not; /cluster/resources cpu.",
-            |node| node.cpu_usage.map(Into::into),
+            |node| node.figures.cpu_usage.map(Into::into),
         ),
         Metric::gauge(
             "pve_node_cpus",
             Unit::None,
             "CPUs (threads) of the node; /cluster/resources maxcpu.",
-            |node| node.cpus.map(Into::into),
+            |node| node.figures.cpus.map(Into::into),
         ),
         Metric::gauge(
             "pve_node_cpu_sockets",
@@ -237,13 +244,13 @@ impl Subject for Node {
             "pve_node_memory_size_bytes",
             Unit::Bytes,
             "Memory of the node; /cluster/resources maxmem.",
-            |node| node.memory_size.map(Into::into),
+            |node| node.figures.memory_size.map(Into::into),
         ),
         Metric::gauge(
             "pve_node_memory_usage_bytes",
             Unit::Bytes,
             "Memory in use: what is not available from PVE 8.4 on, with part of the caches before; /cluster/resources mem.",
-            |node| node.memory_usage.map(Into::into),
+            |node| node.figures.memory_usage.map(Into::into),
         ),
         Metric::gauge(
             "pve_node_memory_available_bytes",
@@ -279,13 +286,13 @@ impl Subject for Node {
             "pve_node_root_size_bytes",
             Unit::Bytes,
             "Size of the node's root file system; /cluster/resources maxdisk.",
-            |node| node.root_size.map(Into::into),
+            |node| node.figures.root_size.map(Into::into),
         ),
         Metric::gauge(
             "pve_node_root_usage_bytes",
             Unit::Bytes,
             "Bytes in use on the node's root file system, blocks kept for root included; /cluster/resources disk.",
-            |node| node.root_usage.map(Into::into),
+            |node| node.figures.root_usage.map(Into::into),
         ),
         Metric::gauge(
             "pve_node_root_available_bytes",

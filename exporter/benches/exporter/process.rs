@@ -36,7 +36,7 @@ pub(crate) async fn run(simulator: &Simulator, long: bool) {
 }
 
 fn measure(endpoints: &[String], fingerprints: &[String], id: &str, secret: &str, long: bool) {
-    let program = start(endpoints, fingerprints, id, secret);
+    let program = start(endpoints, fingerprints, id, secret, "10s");
     let size = get(&program.address, "/metrics", false);
     let warm = warm(&program, false);
     let compressed = self::warm(&program, true);
@@ -53,29 +53,32 @@ fn measure(endpoints: &[String], fingerprints: &[String], id: &str, secret: &str
     }
     let cpu = (cpu_seconds(program.child.id()) - before) / 100.0;
     println!("CPU per warm scrape  {:9.2} ms", cpu * 1e3);
-    std::thread::scope(|scope| {
-        for _ in 0..10 {
-            scope.spawn(|| {
-                for _ in 0..10 {
-                    get(&program.address, "/metrics", true);
-                }
-            });
+    drop(program);
+    memory(endpoints, fingerprints, id, secret, long);
+}
+
+/// Resident memory under scrapes ten at a time, with everything read anew every second.
+fn memory(endpoints: &[String], fingerprints: &[String], id: &str, secret: &str, long: bool) {
+    let program = start(endpoints, fingerprints, id, secret, "1s");
+    let mut first = 0.0;
+    for round in 1..=if long { 100 } else { 10 } {
+        std::thread::scope(|scope| {
+            for _ in 0..10 {
+                scope.spawn(|| get(&program.address, "/metrics", round % 2 == 0));
+            }
+        });
+        if round == 10 {
+            first = resident(&program, "VmHWM");
+            let now = resident(&program, "VmRSS");
+            println!("resident memory      {now:9.1} MiB after 100 scrapes, ten at once; peak {first:.1} MiB");
         }
-    });
-    println!(
-        "resident memory      {:9.1} MiB after 100 scrapes, ten at once; peak {:.1} MiB",
-        resident(&program, "VmRSS"),
-        resident(&program, "VmHWM")
-    );
+        std::thread::sleep(Duration::from_millis(300));
+    }
     if long {
-        let first = resident(&program, "VmRSS");
-        for _ in 0..900 {
-            get(&program.address, "/metrics", false);
-        }
-        let last = resident(&program, "VmRSS");
+        let (now, peak) = (resident(&program, "VmRSS"), resident(&program, "VmHWM"));
         println!(
-            "                     {last:9.1} MiB after 1,000 scrapes: ratio {:.2}",
-            last / first
+            "                     {now:9.1} MiB after 1,000 scrapes; peak {peak:.1} MiB: ratio of the peaks {:.2}",
+            peak / first
         );
     }
 }
@@ -86,12 +89,12 @@ fn warm(program: &Program, gzip: bool) -> Duration {
     })
 }
 
-fn start(endpoints: &[String], fingerprints: &[String], id: &str, secret: &str) -> Program {
+fn start(endpoints: &[String], fingerprints: &[String], id: &str, secret: &str, max_age: &str) -> Program {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.toml");
     std::fs::write(
         &file,
-        format!("[clusters.bench]\nendpoints = {endpoints:?}\ntoken_id = \"{id}\"\nfingerprints = {fingerprints:?}\n\n[web]\nlisten_address = \"127.0.0.1:0\"\nmax_concurrent_scrapes = 100\n"),
+        format!("[clusters.bench]\nendpoints = {endpoints:?}\ntoken_id = \"{id}\"\nfingerprints = {fingerprints:?}\n\n[web]\nlisten_address = \"127.0.0.1:0\"\nmax_concurrent_scrapes = 100\n\n[sources.resources]\nmax_age = \"{max_age}\"\n\n[sources.metrics_export]\nmax_age = \"{max_age}\"\n"),
     )
     .unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_pve-exporter"))

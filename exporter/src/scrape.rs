@@ -198,8 +198,18 @@ impl Exporter {
         ];
         let metrics = &loaded.config.metrics;
         let own = self.own.text(format, |name| !metrics.drops(name), clusters);
-        let own_series = own.lines().filter(|line| !line.starts_with('#')).count() + ExporterRow::TABLE.len();
-        let mut series = own_series as u64;
+        let mut exporter = ExporterRow {
+            identity: Identity::new(&[]),
+            configuration_ok: self.configuration_ok.load(Ordering::Relaxed),
+            configuration_loaded: loaded.at,
+            series: 0,
+            series_budget: metrics.series_budget,
+            families_dropped: 0,
+        };
+        let its_own = Rows::new(vec![Arc::from([exporter.clone()])]);
+        let kept = (0..its_own.families()).filter(|&family| !metrics.drops(its_own.header(family).name));
+        let mut series = own.lines().filter(|line| !line.starts_with('#')).count() as u64
+            + kept.map(|family| its_own.samples(family)).sum::<u64>();
         let mut dropped = BTreeSet::new();
         for section in &sections {
             for family in 0..section.families() {
@@ -216,30 +226,23 @@ impl Exporter {
             }
         }
         self.tell_dropped(&dropped);
-        let exporter = ExporterRow {
-            identity: Identity::new(&[]),
-            configuration_ok: self.configuration_ok.load(Ordering::Relaxed),
-            configuration_loaded: loaded.at,
-            series,
-            series_budget: metrics.series_budget,
-            families_dropped: dropped.len() as u64,
-        };
+        (exporter.series, exporter.families_dropped) = (series, dropped.len() as u64);
         sections.insert(0, Box::new(Rows::new(vec![Arc::from([exporter])])));
         Exposition::new(format, sections, own, |header| {
             !metrics.drops(header.name) && !dropped.contains(header.name)
         })
     }
 
-    /// Logs which families the budget costs, when that changes.
+    /// Logs which families the budget costs, each once.
     fn tell_dropped(&self, dropped: &BTreeSet<&'static str>) {
         let mut told = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told != *dropped {
-            let families = dropped.iter().copied().collect::<Vec<_>>().join(" ");
+        let news: Vec<_> = dropped.difference(&told).copied().collect();
+        if !news.is_empty() {
             tracing::warn!(
-                families,
-                "the budget of series leaves these families out; none again if the list is empty"
+                families = news.join(" "),
+                "the budget of series leaves these families out"
             );
-            told.clone_from(dropped);
+            told.extend(news);
         }
     }
 }

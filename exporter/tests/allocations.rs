@@ -16,12 +16,12 @@ fn guests(number: u32) -> Arc<[Guest]> {
         kind: GuestKind::Qemu,
         vmid,
         node: "pve1".into(),
-        text: Some(GuestText {
+        text: GuestText {
             name: format!("a \"quoted\" guest {vmid}").into(),
             tags: "one;two".into(),
             pool: "prod".into(),
-            template: false,
-        }),
+            template: Some(false),
+        },
         state: "running",
         lock: Some("backup".into()),
         ha_state: Some("started".into()),

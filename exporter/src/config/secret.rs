@@ -127,12 +127,6 @@ impl TokenFile {
         self
     }
 
-    /// The path of the file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn read(&self) -> Result<String, SecretError> {
         let unreadable = |source| SecretError::Unreadable {
             path: self.path.clone(),

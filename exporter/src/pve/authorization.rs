@@ -90,7 +90,11 @@ impl Authorization {
         match outcome {
             Err(error @ ApiError::Unauthorized { .. }) if second_try => self.rest(&mut *self.state.lock().await, error),
             Err(_) => {}
-            Ok(_) => self.state.lock().await.refused = 0,
+            Ok(_) => {
+                let mut state = self.state.lock().await;
+                state.refused = 0;
+                state.rests.take_if(|(until, _)| *until <= self.clock.now());
+            }
         }
     }
 

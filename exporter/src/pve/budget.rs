@@ -6,7 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-use crate::sources::name::Cost;
+/// What a request occupies at the node that executes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// Memory, pmxcfs or /proc: two may be in flight per node.
+    Cheap,
+    /// Forks, QMP, slow tools or the network: one may be in flight per node.
+    Slow,
+}
 
 /// Requests in flight at the node that executes them.
 const PER_NODE: usize = 2;
@@ -73,4 +80,57 @@ fn known(node: &str) -> String {
 
 fn unknown(endpoint: &Url) -> String {
     format!("node behind {endpoint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn url(name: &str) -> Url {
+        Url::parse(&format!("https://{name}:8006")).unwrap()
+    }
+
+    /// The places, if they are free at once.
+    fn at_once(take: impl Future<Output = Places>) -> Option<Places> {
+        take.now_or_never()
+    }
+
+    #[test]
+    fn a_node_executes_two_requests_of_which_one_is_slow() {
+        let (budget, a, b) = (Budget::default(), url("a"), url("b"));
+        let slow = at_once(budget.take(Some("pve1"), &a, Cost::Slow, true)).unwrap();
+        assert!(at_once(budget.take(Some("pve1"), &b, Cost::Slow, true)).is_none());
+        let cheap = at_once(budget.take(Some("pve1"), &b, Cost::Cheap, true)).unwrap();
+        assert!(at_once(budget.take(Some("pve1"), &a, Cost::Cheap, true)).is_none());
+        assert!(at_once(budget.take(Some("pve2"), &a, Cost::Slow, true)).is_some());
+        drop((slow, cheap));
+        assert!(at_once(budget.take(Some("pve1"), &a, Cost::Slow, true)).is_some());
+    }
+
+    #[test]
+    fn an_endpoint_keeps_places_for_what_it_answers_itself() {
+        let (budget, a) = (Budget::default(), url("a"));
+        let take = |node: usize, other| at_once(budget.take(Some(&format!("pve{node}")), &a, Cost::Cheap, other));
+        let others: Vec<_> = (0..6).map(|node| take(node, true).unwrap()).collect();
+        assert!(take(6, true).is_none());
+        let own: Vec<_> = (6..8).map(|node| take(node, false).unwrap()).collect();
+        assert!(take(8, false).is_none(), "eight in all");
+        drop((others, own));
+    }
+
+    #[test]
+    fn a_node_that_is_recognised_has_no_more_places_than_before() {
+        let (budget, a) = (Budget::default(), url("a"));
+        let unknown: Vec<_> = (0..2)
+            .map(|_| at_once(budget.take(None, &a, Cost::Cheap, false)).unwrap())
+            .collect();
+        budget.learned(&a, "pve1");
+        assert!(at_once(budget.take(Some("pve1"), &a, Cost::Cheap, false)).is_none());
+        drop(unknown);
+        assert!(at_once(budget.take(Some("pve1"), &a, Cost::Cheap, false)).is_some());
+    }
 }

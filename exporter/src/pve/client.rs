@@ -4,19 +4,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use thiserror::Error;
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::config::Cluster;
 use crate::pve::api;
 use crate::pve::authorization::Authorization;
-use crate::pve::budget::Budget;
+use crate::pve::budget::{Budget, Cost};
 use crate::pve::endpoints::{Endpoint, Endpoints};
 use crate::pve::error::{ApiError, DecodeError};
 use crate::pve::offline::OfflineNodes;
 use crate::pve::transport::{Observer, Transport};
 use crate::pve::trust::{Learned, TrustError};
-use crate::sources::name::Cost;
+
+/// What a probe gets: it asks for what every endpoint has in memory.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a request is executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +137,8 @@ impl Client {
             endpoints: Endpoints::new(config.endpoints.iter().cloned()),
             offline: OfflineNodes::default(),
             learned,
-            request_timeout: config.request_timeout,
+            // A request that lasts as long as the whole refresh would leave no time to note how it ended.
+            request_timeout: config.request_timeout.min(config.refresh_timeout * 9 / 10),
             clock,
         })
     }
@@ -176,7 +181,9 @@ impl Client {
         };
         let all = self.endpoints.all();
         let mut failure = None;
+        let mut left = candidates.len();
         for index in candidates {
+            left -= 1;
             let Some(endpoint) = all.get(index) else { continue };
             let (node, for_other_node) = match &request.place {
                 Place::Node(node) => (Some(node), endpoint.node.as_ref() != Some(node)),
@@ -186,8 +193,9 @@ impl Client {
                 .budget
                 .take(node.map(|node| &**node), &endpoint.url, request.cost, for_other_node)
                 .await;
-            if self.endpoints.rests(index, self.clock.now()) {
-                // Somebody found it dead while this request waited for its place.
+            let worse = !endpoint.out_of_use() && self.endpoints.out_of_use(index);
+            if self.endpoints.rests(index, self.clock.now()) || worse && left > 0 {
+                // Somebody found it dead or hanging while this request waited for its place.
                 continue;
             }
             let error = match self.get_from(request, index, endpoint).await {
@@ -199,7 +207,7 @@ impl Client {
                 ApiError::Unreachable { .. } | ApiError::Tls { .. } => self.endpoints.failed(index, now, &error),
                 ApiError::Status { status: 500.., .. } | ApiError::Incomplete { .. } if entry => {}
                 ApiError::Timeout { .. } if entry && request.timeout.is_none() => {
-                    self.endpoints.slow(index, now);
+                    self.endpoints.doubted(index);
                     return Err(error);
                 }
                 _ => return Err(error),
@@ -209,7 +217,7 @@ impl Client {
         Err(failure
             .or_else(|| {
                 self.endpoints
-                    .why_resting()
+                    .why_resting(self.clock.now())
                     .map(|error| ApiError::Resting(Box::new(error)))
             })
             .unwrap_or_else(|| {
@@ -223,17 +231,45 @@ impl Client {
             }))
     }
 
-    /// Asks the endpoints that are out of use whether they are back.
+    /// Asks the endpoints that are out of use whether they are back, and those of a minority whether they still are.
     pub async fn probe(&self) {
-        for index in self.endpoints.take_due_for_probe(self.clock.now()) {
-            let request = Request {
-                place: Place::Endpoint(index),
-                ..Request::entry("/cluster/status")
-            };
-            if let Ok(answer) = self.get(&request).await {
-                // Without the privilege for it the answer is an error, and the endpoint is back all the same.
-                drop(answer.decode(&request.path, |body| self.learn_from_status(index, body)));
+        let due = self.endpoints.take_due_for_probe(self.clock.now());
+        join_all(due.into_iter().map(|index| self.probe_one(index))).await;
+    }
+
+    async fn probe_one(&self, index: usize) {
+        let at = |path| Request {
+            place: Place::Endpoint(index),
+            timeout: Some(PROBE_TIMEOUT),
+            ..Request::entry(path)
+        };
+        // The wait for a place counts as well: an endpoint whose places hang is no better than one that hangs itself.
+        let version = at("/version");
+        let answer = timeout(PROBE_TIMEOUT, self.get(&version))
+            .await
+            .unwrap_or_else(|_| Err(self.timed_out(index, &version)));
+        if let Err(error @ ApiError::Timeout { .. }) = &answer {
+            self.endpoints.failed(index, self.clock.now(), error);
+        }
+        if answer.is_ok() {
+            let status = at("/cluster/status");
+            // Without the privilege for it there is nothing to learn, and the endpoint is back all the same.
+            if let Ok(Ok(answer)) = timeout(PROBE_TIMEOUT, self.get(&status)).await {
+                drop(answer.decode(&status.path, |body| self.learn_from_status(index, body)));
             }
+        }
+    }
+
+    fn timed_out(&self, index: usize, request: &Request) -> ApiError {
+        let endpoint = self
+            .endpoints
+            .all()
+            .get(index)
+            .map_or_else(String::new, |endpoint| endpoint.url.to_string());
+        ApiError::Timeout {
+            endpoint,
+            path: request.path.clone(),
+            limit: request.timeout.unwrap_or(self.request_timeout),
         }
     }
 
@@ -270,11 +306,8 @@ impl Client {
     pub async fn learn_fingerprints(&self) -> Result<(), ApiError> {
         let request = Request::entry("/nodes");
         let answer = self.get(&request).await?;
-        for (node, fingerprint) in answer.decode(&request.path, api::nodes::fingerprints)? {
-            if let Ok(fingerprint) = fingerprint.parse() {
-                self.learned.learn(node, &fingerprint);
-            }
-        }
+        self.learned
+            .learn(answer.decode(&request.path, api::nodes::fingerprints)?);
         self.endpoints.trust_changed();
         Ok(())
     }
@@ -283,7 +316,7 @@ impl Client {
         let limit = request
             .timeout
             .map_or(self.request_timeout, |limit| limit.min(self.request_timeout));
-        let started = Instant::now();
+        let mut started = Instant::now();
         let header = self.authorization.header(&endpoint.url).await?;
         let send = async |value| {
             let outcome = self.transport.get(&endpoint.url, &request.path, value, limit).await;
@@ -301,6 +334,8 @@ impl Client {
         let refused = matches!(outcome, Err(ApiError::Unauthorized { .. }));
         if refused {
             let header = self.authorization.header_after(&header, &endpoint.url).await?;
+            // PVE lets a refused request wait for 3 s, which says nothing about this one.
+            started = Instant::now();
             outcome = send(header.value).await.map_err(|(_, error)| error);
         }
         self.authorization.note(&outcome, refused).await;

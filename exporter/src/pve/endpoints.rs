@@ -26,8 +26,9 @@ pub struct Endpoint {
     pub reachable: Option<bool>,
     /// Until when nothing is sent to it, since it could not be reached, and how that showed.
     rests: Option<(Instant, ApiError)>,
-    /// Until when others are preferred, since it was reached and did not answer in time.
-    slow_until: Option<Instant>,
+    /// Whether it was reached and did not answer in time: others are preferred until a probe tells what is wrong, the path or
+    /// the endpoint.
+    doubtful: bool,
     next_probe: Option<Instant>,
     failures: u32,
 }
@@ -37,14 +38,10 @@ impl Endpoint {
         self.rests.as_ref().is_some_and(|(until, _)| *until > now)
     }
 
-    /// Whether it did not answer in time lately.
+    /// Whether others are to be preferred: it could not be reached, or did not answer in time.
     #[must_use]
-    pub fn is_slow(&self, now: Instant) -> bool {
-        self.slow_until.is_some_and(|until| until > now)
-    }
-
-    fn out_of_use(&self, now: Instant) -> bool {
-        self.reachable == Some(false) || self.is_slow(now)
+    pub fn out_of_use(&self) -> bool {
+        self.reachable == Some(false) || self.doubtful
     }
 }
 
@@ -64,7 +61,7 @@ impl Endpoints {
             quorate: None,
             reachable: None,
             rests: None,
-            slow_until: None,
+            doubtful: false,
             next_probe: None,
             failures: 0,
         };
@@ -83,12 +80,13 @@ impl Endpoints {
         self.lock().clone()
     }
 
-    /// The endpoints to try, best first: those not resting, the quorate before those of a minority, then as configured.
+    /// The endpoints to try, best first: of those not resting the ones in use, the quorate before those of a minority, then as
+    /// configured.
     #[must_use]
     pub fn candidates(&self, now: Instant) -> Vec<usize> {
         let all = self.lock();
         let mut usable: Vec<usize> = (0..all.len()).filter(|&index| !all[index].rests(now)).collect();
-        usable.sort_by_key(|&index| (all[index].quorate == Some(false), all[index].out_of_use(now)));
+        usable.sort_by_key(|&index| (all[index].out_of_use(), all[index].quorate == Some(false)));
         usable
     }
 
@@ -104,22 +102,30 @@ impl Endpoints {
         self.lock().get(index).is_some_and(|endpoint| endpoint.rests(now))
     }
 
-    /// How the first endpoint that rests failed.
+    /// Whether others are to be preferred to `index`.
     #[must_use]
-    pub fn why_resting(&self) -> Option<ApiError> {
-        self.lock()
-            .iter()
-            .find_map(|endpoint| endpoint.rests.as_ref().map(|(_, error)| error.clone()))
+    pub fn out_of_use(&self, index: usize) -> bool {
+        self.lock().get(index).is_some_and(Endpoint::out_of_use)
     }
 
-    /// Takes the endpoints worth a probe now: those that are down with their rest over, or without quorum. Each is given
+    /// How one of the endpoints that rest failed.
+    #[must_use]
+    pub fn why_resting(&self, now: Instant) -> Option<ApiError> {
+        let all = self.lock();
+        let resting = all
+            .iter()
+            .find_map(|endpoint| endpoint.rests.as_ref().filter(|(until, _)| *until > now));
+        resting.map(|(_, error)| error.clone())
+    }
+
+    /// Takes the endpoints worth a probe now: those that are out of use with their rest over, or without quorum. Each is given
     /// again after [`PROBE_INTERVAL`] at the earliest.
     #[must_use]
     pub fn take_due_for_probe(&self, now: Instant) -> Vec<usize> {
         let mut due = Vec::new();
         for (index, endpoint) in self.lock().iter_mut().enumerate() {
-            let doubtful = endpoint.reachable == Some(false) || endpoint.quorate == Some(false);
-            if doubtful && !endpoint.rests(now) && endpoint.next_probe.is_none_or(|next| next <= now) {
+            let worth = endpoint.out_of_use() || endpoint.quorate == Some(false);
+            if worth && !endpoint.rests(now) && endpoint.next_probe.is_none_or(|next| next <= now) {
                 endpoint.next_probe = Some(now + PROBE_INTERVAL);
                 due.push(index);
             }
@@ -131,6 +137,7 @@ impl Endpoints {
     pub fn reached(&self, index: usize) {
         if let Some(endpoint) = self.lock().get_mut(index) {
             endpoint.reachable = Some(true);
+            endpoint.doubtful = false;
             endpoint.failures = 0;
             endpoint.rests = None;
         }
@@ -149,10 +156,10 @@ impl Endpoints {
         }
     }
 
-    /// Notes that `index` was reached and did not answer in time: others are preferred for a while.
-    pub fn slow(&self, index: usize, now: Instant) {
+    /// Notes that `index` was reached and did not answer in time.
+    pub fn doubted(&self, index: usize) {
         if let Some(endpoint) = self.lock().get_mut(index) {
-            endpoint.slow_until = Some(now + REST.1);
+            endpoint.doubtful = true;
         }
     }
 
@@ -215,14 +222,30 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_endpoint_comes_after_the_others_but_is_asked_when_alone() {
+    fn a_doubtful_endpoint_comes_last_until_it_answers() {
         let (endpoints, now) = (three(), Instant::now());
-        endpoints.slow(0, now);
+        endpoints.doubted(0);
         assert_eq!(endpoints.candidates(now), [1, 2, 0]);
+        assert_eq!(endpoints.take_due_for_probe(now), [0]);
         endpoints.failed(1, now, &refused());
         endpoints.failed(2, now, &refused());
-        assert_eq!(endpoints.candidates(now), [0]);
-        assert_eq!(endpoints.candidates(now + Duration::from_secs(60)), [0, 1, 2]);
+        assert_eq!(endpoints.candidates(now), [0], "but it is asked when alone");
+        assert_eq!(
+            endpoints.candidates(now + Duration::from_secs(3600)),
+            [0, 1, 2],
+            "nothing is better by itself"
+        );
+        endpoints.reached(0);
+        assert!(!endpoints.out_of_use(0));
+    }
+
+    #[test]
+    fn a_minority_that_answers_comes_before_a_majority_that_does_not() {
+        let (endpoints, now) = (three(), Instant::now());
+        endpoints.learned(0, None, Some(false));
+        endpoints.failed(1, now, &refused());
+        endpoints.doubted(2);
+        assert_eq!(endpoints.candidates(now + REST.0), [0, 1, 2]);
     }
 
     #[test]

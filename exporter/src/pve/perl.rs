@@ -101,7 +101,8 @@ pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, 
     clippy::cast_sign_loss,
     reason = "the range is checked; fractions of a byte mean nothing"
 )]
-fn float_to_whole(value: f64) -> Option<u64> {
+/// A whole number that is not negative; a fraction is cut off.
+pub(crate) fn float_to_whole(value: f64) -> Option<u64> {
     (0.0..18_446_744_073_709_551_616.0)
         .contains(&value)
         .then_some(value as u64)
@@ -268,10 +269,14 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Under<'_, S> {
     }
 }
 
-/// Gives the rows of a list to `each`, from the one at `next` on.
+/// Gives the rows of a list to `each`.
 struct ForEach<'c, T, F> {
     each: F,
+    /// How many rows have been read.
     next: &'c mut usize,
+    /// Whether rows are cut out first and read one by one, from the one at `next` on: it takes longer, and a row that holds a
+    /// value which no number or text can costs only itself.
+    apart: bool,
     row: PhantomData<T>,
 }
 
@@ -291,49 +296,29 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for ForEach<'_, T, F> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<u64, A::Error> {
-        let mut damaged = 0;
-        while let Some(Row(row)) = seq.next_element::<Row<T>>()? {
-            *self.next += 1;
-            match row {
-                Some(row) => (self.each)(row),
-                None => damaged += 1,
-            }
-        }
-        Ok(damaged)
-    }
-}
-
-/// The same, but for rows that hold a value which no number or text can: they are cut out first and read one by one, which
-/// takes longer.
-struct ForEachApart<'c, T, F>(ForEach<'c, T, F>);
-
-impl<'de, T: Deserialize<'de>, F: FnMut(T)> DeserializeSeed<'de> for ForEachApart<'_, T, F> {
-    type Value = u64;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de, T: Deserialize<'de>, F: FnMut(T)> Visitor<'de> for ForEachApart<'_, T, F> {
-    type Value = u64;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list of rows")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<u64, A::Error> {
         let (mut index, mut damaged) = (0, 0);
-        while let Some(raw) = seq.next_element::<&RawValue>()? {
-            let row = serde_json::from_str::<Row<T>>(raw.get()).ok().and_then(|Row(row)| row);
+        while let Some(row) = if self.apart {
+            next_apart(&mut seq)?
+        } else {
+            seq.next_element()?
+        } {
+            let Row(row) = row;
             damaged += u64::from(row.is_none());
-            if let Some(row) = row.filter(|_| index >= *self.0.next) {
-                (self.0.each)(row);
+            if !self.apart || index >= *self.next {
+                row.into_iter().for_each(&mut self.each);
             }
             index += 1;
+            if !self.apart {
+                *self.next = index;
+            }
         }
         Ok(damaged)
     }
+}
+
+fn next_apart<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(seq: &mut A) -> Result<Option<Row<T>>, A::Error> {
+    let raw = seq.next_element::<&RawValue>()?;
+    Ok(raw.map(|raw| serde_json::from_str(raw.get()).unwrap_or(Row(None))))
 }
 
 fn parse<'de, S: DeserializeSeed<'de>>(
@@ -358,20 +343,20 @@ pub fn for_each_row<'de, T: Deserialize<'de>>(
     mut each: impl FnMut(T),
 ) -> Result<u64, DecodeError> {
     let mut next = 0;
-    let seed = ForEach {
-        each: &mut each,
-        next: &mut next,
-        row: PhantomData,
+    let mut all = |apart| {
+        parse(
+            body,
+            path,
+            ForEach {
+                each: &mut each,
+                next: &mut next,
+                apart,
+                row: PhantomData,
+            },
+        )
     };
-    parse(body, path, seed).or_else(|error| {
-        // One row may hold a number that is too large, say: then the rest is as good as ever.
-        let seed = ForEach {
-            each: &mut each,
-            next: &mut next,
-            row: PhantomData,
-        };
-        parse(body, path, ForEachApart(seed)).map_err(|_| error)
-    })
+    // One row may hold a number that is too large, say: then the rest is as good as ever.
+    all(false).or_else(|error| all(true).map_err(|_| error))
 }
 
 /// Reads the object under `data`.

@@ -61,12 +61,20 @@ pub enum TrustError {
 pub struct Learned(Arc<RwLock<BTreeMap<String, [u8; 32]>>>);
 
 impl Learned {
-    /// Takes a node's certificate in place of the one known before, whose trust ends.
-    pub fn learn(&self, node: String, fingerprint: &Fingerprint) {
-        self.0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(node, *fingerprint.as_bytes());
+    /// Takes the nodes' fingerprints in place of those known before. A node without one, since it is offline, keeps what it had;
+    /// the trust in one that is gone ends.
+    pub fn learn(&self, nodes: Vec<(String, String)>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let learned = nodes.into_iter().filter_map(|(node, text)| {
+            let fingerprint = text
+                .parse()
+                .ok()
+                .map(|fingerprint: Fingerprint| *fingerprint.as_bytes());
+            fingerprint
+                .or_else(|| known.get(&node).copied())
+                .map(|fingerprint| (node, fingerprint))
+        });
+        *known = learned.collect();
     }
 
     fn contains(&self, digest: &[u8; 32]) -> bool {

@@ -31,7 +31,7 @@ pub use rows::Rows;
 const STAND_IN_MAX_AGE: Duration = Duration::from_secs(30);
 
 /// For how long after a scrape failed sources are still retried, at least and at most: nothing asks PVE when nobody scrapes.
-const RETRIED_AFTER_SCRAPE: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(900));
+const RETRIED_AFTER_SCRAPE: (Duration, Duration) = (Duration::from_secs(360), Duration::from_secs(900));
 
 /// How many intervals between scrapes are remembered. The longest counts, so that several Prometheis that scrape close together
 /// are not taken for a fast one.
@@ -61,7 +61,7 @@ pub struct ClusterSources {
     samples: Arc<Held<NodeSamples>>,
     status: Arc<Held<ClusterStatus>>,
     version: Arc<Held<Version>>,
-    permissions: Arc<Held<Vec<Permission>>>,
+    permissions: Arc<Held<Arc<[Permission]>>>,
     nodes: Mutex<BTreeMap<Arc<str>, Arc<Held<NodeStatus>>>>,
     scrapes: Mutex<Scrapes>,
     named_only: Mutex<Option<(Instant, Arc<[Guest]>)>>,
@@ -133,9 +133,12 @@ impl ClusterSources {
         }
         let offline = self.client.offline().all();
         self.refresh_whole(&needed, interval, deadline).await;
-        if needed.contains(&SourceName::ClusterStatus)
+        let gone = !self.client.offline().all().is_subset(&offline);
+        let status_works = self.status.record().up == Some(true);
+        if gone
+            && status_works
+            && needed.contains(&SourceName::ClusterStatus)
             && self.enabled(SourceName::ClusterStatus)
-            && !self.client.offline().all().is_subset(&offline)
         {
             // Nodes have gone, or the endpoint has: only the quorum tells which.
             self.start(SourceName::ClusterStatus);
@@ -148,7 +151,7 @@ impl ClusterSources {
                     self.start(source);
                 }
             }
-            join_all([self.resources.ended(deadline)]).await;
+            self.resources.ended(deadline).await;
         }
         if selection.contains(&SourceName::NodeStatus) {
             self.refresh_nodes(interval, deadline).await;
@@ -205,7 +208,10 @@ impl ClusterSources {
 
     fn interval(&self) -> Duration {
         let scrapes = self.scrapes.lock().unwrap_or_else(PoisonError::into_inner);
-        scrapes.intervals.iter().max().copied().unwrap_or_default()
+        let mut longest: Vec<Duration> = scrapes.intervals.iter().copied().collect();
+        longest.sort_unstable_by(|left, right| right.cmp(left));
+        // One pause of the scraper among several intervals is none of them.
+        longest.get(usize::from(longest.len() > 2)).copied().unwrap_or_default()
     }
 
     /// What holds the value of `source`; none for one that is kept per node.
@@ -299,12 +305,7 @@ impl ClusterSources {
         fetch: F,
     ) -> impl Future<Output = Result<T, ApiError>> + use<T, F> {
         let limit = self.settings.config.refresh_timeout;
-        let endpoint = self
-            .settings
-            .config
-            .endpoints
-            .first()
-            .map_or_else(String::new, ToString::to_string);
+        let endpoint = format!("cluster {}", self.name);
         async move {
             tokio::time::timeout(limit, fetch).await.unwrap_or_else(|_| {
                 Err(ApiError::Timeout {
@@ -330,20 +331,20 @@ impl ClusterSources {
         }
     }
 
-    /// Whether the newest resources came from an endpoint without quorum while another has it, and are no failure since.
+    /// Whether the newest resources came from an endpoint that turned out to have no quorum, and another one is preferred since.
     fn answered_by_minority(&self) -> bool {
         let endpoints = self.client.endpoints().all();
         let quorate = |index: usize| endpoints.get(index).and_then(|endpoint| endpoint.quorate);
-        let answered = self
+        let active = self.client.active_endpoint();
+        let resources = self
             .resources
             .latest()
-            .and_then(|resources| quorate(resources.value.endpoint));
-        answered == Some(false)
-            && self.resources.record().up == Some(true)
-            && self
-                .client
-                .active_endpoint()
-                .is_some_and(|active| quorate(active) == Some(true))
+            .filter(|_| self.resources.record().up == Some(true));
+        resources.is_some_and(|resources| {
+            quorate(resources.value.endpoint) == Some(false)
+                && resources.value.preferred != active
+                && active.and_then(quorate) == Some(true)
+        })
     }
 
     fn node_statuses(&self) -> BTreeMap<Arc<str>, Arc<Held<NodeStatus>>> {

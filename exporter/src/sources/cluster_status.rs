@@ -55,7 +55,9 @@ pub async fn fetch(client: &Client) -> Result<ClusterStatus, ApiError> {
         else {
             continue;
         };
-        quorate = learn(&other)?;
+        // An answer that cannot be read leaves the first one standing.
+        let Ok(its_quorate) = learn(&other) else { continue };
+        quorate = its_quorate;
         if quorate {
             answer = other;
         }

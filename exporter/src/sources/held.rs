@@ -227,12 +227,13 @@ impl<T: Send + Sync + 'static> Held<T> {
         });
     }
 
-    /// Waits for the refresh that is under way, until `deadline`; not at all if there is none.
+    /// Waits for the refresh that is under way, until `deadline`; not at all if there is none, or one that others have waited for
+    /// in vain.
     pub async fn ended(&self, deadline: tokio::time::Instant) {
         let mut ended = self.ended.subscribe();
         let seen = {
             let state = self.lock();
-            if !state.running {
+            if !state.running || state.overdue {
                 return;
             }
             *ended.borrow_and_update()
@@ -479,8 +480,11 @@ mod tests {
         );
         held.ended(tokio::time::Instant::now()).await;
         assert_eq!(held.need(FAST, SECOND), NOTHING);
-        gate.notify_one();
         held.ended(far()).await;
+        gate.notify_one();
+        while held.latest().is_none() {
+            tokio::task::yield_now().await;
+        }
         assert_eq!(held.latest().map(|latest| *latest.value), Some(1));
     }
 

@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
 use crate::clock::Clock;
 use crate::pve::api;
 use crate::pve::client::{Client, Place, Request};
 use crate::pve::error::{ApiError, DecodeError};
+use crate::pve::perl;
 use crate::subjects::node::Activity;
 
 /// What the call for all nodes gets before another way is taken: PVE's own fan-out may take 20 s for each node that hangs.
@@ -82,19 +85,19 @@ pub async fn fetch(
                 let (client, way, clock) = (Arc::clone(client), Arc::clone(way), clock.clone());
                 tokio::spawn(async move { drop(all_nodes(&client, &way, &clock).await) });
             }
-            return from_endpoints(client, clock, |_| true).await;
+            return from_endpoints(client, |_| true).await;
         }
         Choice::AllNodes | Choice::Unsupported(_) => {}
     }
     let mut samples = match all_nodes(client, way, clock).await {
         Ok(samples) => samples,
         Err(ApiError::NotImplemented { .. }) => return Ok(NodeSamples::default()),
-        Err(ApiError::Timeout { .. }) => return from_endpoints(client, clock, |_| true).await,
+        Err(ApiError::Timeout { .. }) => return from_endpoints(client, |_| true).await,
         Err(error) => return Err(error),
     };
     let missing = |node: &Arc<str>| online.contains(node) && !samples.nodes.contains_key(node);
     if online.iter().any(missing) {
-        let others = from_endpoints(client, clock, |node| node.is_none_or(missing))
+        let others = from_endpoints(client, |node| node.is_none_or(missing))
             .await
             .unwrap_or_default();
         samples.nodes.extend(others.nodes);
@@ -109,27 +112,24 @@ async fn all_nodes(client: &Client, way: &Way, clock: &Clock) -> Result<NodeSamp
         ..Request::entry(PATH)
     };
     let outcome = client.get(&request).await;
-    way.choose(match &outcome {
-        Ok(answer) if answer.took >= SLOW => Choice::EachEndpoint(clock.now() + SLOW_REST),
-        Err(ApiError::Timeout { .. }) => Choice::EachEndpoint(clock.now() + SLOW_REST),
-        Err(ApiError::NotImplemented { .. }) => Choice::Unsupported(clock.now() + UNSUPPORTED_REST),
-        _ => Choice::AllNodes,
-    });
+    match &outcome {
+        Ok(answer) if answer.took < SLOW => way.choose(Choice::AllNodes),
+        Ok(_) | Err(ApiError::Timeout { .. }) => way.choose(Choice::EachEndpoint(clock.now() + SLOW_REST)),
+        Err(ApiError::NotImplemented { .. }) => way.choose(Choice::Unsupported(clock.now() + UNSUPPORTED_REST)),
+        Err(_) => {}
+    }
     outcome?.decode(PATH, decode)
 }
 
-/// Asks the endpoints of the nodes that `wanted` admits, each for its own node, all at once, but for those that are slow. The node behind an endpoint may
+/// Asks the endpoints of the nodes that `wanted` admits, each for its own node, all at once, but for those that are out of
+/// use. The node behind an endpoint may
 /// not be known yet.
-async fn from_endpoints(
-    client: &Client,
-    clock: &Clock,
-    wanted: impl Fn(Option<&Arc<str>>) -> bool,
-) -> Result<NodeSamples, ApiError> {
+async fn from_endpoints(client: &Client, wanted: impl Fn(Option<&Arc<str>>) -> bool) -> Result<NodeSamples, ApiError> {
     let endpoints = client.endpoints().all();
     let requests = endpoints.iter().enumerate().filter_map(|(index, endpoint)| {
         let node = endpoint.node.as_ref();
         let offline = node.is_some_and(|node| client.offline().contains(node));
-        if !wanted(node) || offline || endpoint.is_slow(clock.now()) {
+        if !wanted(node) || offline || endpoint.out_of_use() {
             return None;
         }
         let request = Request {
@@ -138,10 +138,21 @@ async fn from_endpoints(
             ..Request::entry(format!("{PATH}?local-only=1"))
         };
         Some(async move {
-            let answer = client.get(&request).await.inspect_err(|error| {
+            // The wait for a place counts as well: it may be taken by requests that hang.
+            let answer = timeout(ONE_NODE_TIMEOUT, client.get(&request))
+                .await
+                .unwrap_or_else(|_| {
+                    let endpoint = endpoint.url.to_string();
+                    Err(ApiError::Timeout {
+                        endpoint,
+                        path: request.path.clone(),
+                        limit: ONE_NODE_TIMEOUT,
+                    })
+                });
+            let answer = answer.inspect_err(|error| {
                 if matches!(error, ApiError::Timeout { .. }) {
                     // The next refresh does not wait for it again.
-                    client.endpoints().slow(index, clock.now());
+                    client.endpoints().doubted(index);
                 }
             })?;
             let samples = answer.decode(&request.path, decode)?;
@@ -152,7 +163,12 @@ async fn from_endpoints(
         })
     });
     let mut all = NodeSamples::default();
-    let (mut answered, mut last_error) = (false, None);
+    let nobody = ApiError::Timeout {
+        endpoint: "every endpoint".to_owned(),
+        path: PATH.to_owned(),
+        limit: ONE_NODE_TIMEOUT,
+    };
+    let (mut answered, mut last_error) = (false, ApiError::Resting(Box::new(nobody)));
     for outcome in futures_util::future::join_all(requests).await {
         match outcome {
             Ok(samples) => {
@@ -160,13 +176,10 @@ async fn from_endpoints(
                 all.nodes.extend(samples.nodes);
                 all.damaged_rows += samples.damaged_rows;
             }
-            Err(error) => last_error = Some(error),
+            Err(error) => last_error = error,
         }
     }
-    match last_error {
-        Some(error) if !answered => Err(error),
-        _ => Ok(all),
-    }
+    if answered { Ok(all) } else { Err(last_error) }
 }
 
 /// Turns a body into samples, reading past the rows of guests and storages.
@@ -202,23 +215,14 @@ pub fn decode(body: &[u8]) -> Result<NodeSamples, DecodeError> {
             "cpu_avg5" => activity.load5 = Some(value),
             "cpu_avg15" => activity.load15 = Some(value),
             "cpu_iowait" => activity.iowait = Some(value),
-            "swap_total" => activity.swap_size = whole(value),
-            "swap_used" => activity.swap_usage = whole(value),
-            "net_in" => activity.network_receive = whole(value),
-            "net_out" => activity.network_transmit = whole(value),
+            "swap_total" => activity.swap_size = perl::float_to_whole(value),
+            "swap_used" => activity.swap_usage = perl::float_to_whole(value),
+            "net_in" => activity.network_receive = perl::float_to_whole(value),
+            "net_out" => activity.network_transmit = perl::float_to_whole(value),
             _ => {}
         }
     })?;
     Ok(samples)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "bytes are whole, and negative ones are refused"
-)]
-fn whole(value: f64) -> Option<u64> {
-    (value >= 0.0).then_some(value as u64)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::pve::budget::Cost;
+
 /// A source: one kind of data, read from one PVE endpoint (and its fall-backs).
 ///
 /// The name is the value of the label `source`, of `collect[]` and of the table `[sources.<name>]` in the configuration.
@@ -22,15 +24,6 @@ pub enum SourceName {
     Version,
     /// `GET /access/permissions`.
     Permissions,
-}
-
-/// What one request of a source occupies at the node that executes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cost {
-    /// Memory, pmxcfs or /proc: two may be in flight per node.
-    Cheap,
-    /// Forks, QMP, slow tools or the network: one may be in flight per node.
-    Slow,
 }
 
 impl SourceName {
@@ -80,12 +73,6 @@ impl SourceName {
             Self::NodeStatus => Duration::from_secs(300),
             Self::Version | Self::Permissions => Duration::from_secs(3600),
         }
-    }
-
-    /// Whether one value is kept per node instead of one per cluster.
-    #[must_use]
-    pub const fn per_node(self) -> bool {
-        matches!(self, Self::NodeStatus)
     }
 
     /// What one request occupies.

@@ -1,5 +1,7 @@
 //! `/access/permissions`: what the token may see, because PVE itself hides what it may not.
 
+use std::sync::Arc;
+
 use crate::metrics::labels::Identity;
 use crate::pve::api;
 use crate::pve::api::access_permissions::Permissions;
@@ -12,7 +14,7 @@ use crate::subjects::permission::Permission;
 ///
 /// # Errors
 /// Every [`ApiError`].
-pub async fn fetch(client: &Client, cluster: &str, sources: &[SourceName]) -> Result<Vec<Permission>, ApiError> {
+pub async fn fetch(client: &Client, cluster: &str, sources: &[SourceName]) -> Result<Arc<[Permission]>, ApiError> {
     let request = Request::entry("/access/permissions");
     let answer = client.get(&request).await?;
     let permissions = answer.decode(&request.path, api::access_permissions::decode)?;

@@ -39,6 +39,8 @@ pub struct Resources {
     pub damaged_rows: u64,
     /// The endpoint that answered.
     pub endpoint: usize,
+    /// The endpoint that was preferred when it did: another one where that had an error of its own.
+    pub preferred: Option<usize>,
 }
 
 /// What the answer says of a node.
@@ -82,7 +84,7 @@ pub struct Memory {
 
 struct Remembered {
     identity: Identity,
-    text: Option<GuestText>,
+    text: GuestText,
     named_at: Instant,
     seen_at: Instant,
     node: Arc<str>,
@@ -124,12 +126,13 @@ pub async fn fetch(
     now: Instant,
 ) -> Result<Resources, ApiError> {
     let request = Request::entry("/cluster/resources");
+    let preferred = client.active_endpoint();
     let answer = client.get(&request).await?;
     let mut resources = {
         let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
         answer.decode(&request.path, |body| convert(body, cluster, filter, &mut memory, now))?
     };
-    resources.endpoint = answer.endpoint;
+    (resources.endpoint, resources.preferred) = (answer.endpoint, preferred);
     client.offline().replace(offline(&resources.nodes));
     Ok(resources)
 }
@@ -160,6 +163,8 @@ pub fn convert(
     let mut unusable = 0;
     let damaged = decode(body, |row| match &*row.kind {
         _ if row.id.is_empty() || !seen.insert(row.id.clone()) => unusable += 1,
+        "pool" if row.pool.is_empty() => unusable += 1,
+        "qemu" | "lxc" | "node" | "storage" if row.node.is_empty() => unusable += 1,
         "qemu" => guests.extend(guest(&row, GuestKind::Qemu, cluster, filter, memory, now)),
         "lxc" => guests.extend(guest(&row, GuestKind::Lxc, cluster, filter, memory, now)),
         "node" => {
@@ -224,7 +229,7 @@ fn guest(
         name: memory.share(&row.name),
         tags: memory.share(&row.tags),
         pool: memory.share(&row.pool),
-        template: row.template == Some(true),
+        template: row.template,
     };
     let lock = (!row.lock.is_empty()).then(|| memory.share(&row.lock));
     let ha_state = (!row.hastate.is_empty()).then(|| memory.share(&row.hastate));
@@ -235,20 +240,28 @@ fn guest(
     let remembered = memory.guests.get_mut(&*row.id)?;
     remembered.seen_at = now;
     if sampled {
-        remembered.text = Some(told);
+        remembered.text = told;
         remembered.named_at = now;
-    } else if now.saturating_duration_since(remembered.named_at) >= TEXT_REMEMBERED {
-        remembered.text = None;
+    } else {
+        if now.saturating_duration_since(remembered.named_at) >= TEXT_REMEMBERED {
+            remembered.text = GuestText::default();
+        }
+        // Tags and pool come from the guest's configuration, which PVE has without a sample.
+        for (known, told) in [
+            (&mut remembered.text.tags, told.tags),
+            (&mut remembered.text.pool, told.pool),
+        ] {
+            if !told.is_empty() {
+                *known = told;
+            }
+        }
     }
     let text = remembered.text.clone();
     let admitted = filter.admits(
         kind,
         vmid,
-        text.as_ref()
-            .map_or("", |text| &*text.tags)
-            .split(';')
-            .filter(|tag| !tag.is_empty()),
-        text.as_ref().map(|text| &*text.pool).filter(|pool| !pool.is_empty()),
+        text.tags.split(';').filter(|tag| !tag.is_empty()),
+        Some(&*text.pool).filter(|pool| !pool.is_empty()),
     );
     let figures = if sampled && state != "unknown" {
         remembered.figures(row, kind, state, &node)
@@ -273,7 +286,7 @@ impl Remembered {
     fn new(identity: Identity, node: &Arc<str>, now: Instant) -> Self {
         Self {
             identity,
-            text: None,
+            text: GuestText::default(),
             named_at: now,
             seen_at: now,
             node: Arc::clone(node),

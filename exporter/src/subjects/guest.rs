@@ -7,7 +7,7 @@ use crate::metrics::labels::Identity;
 use crate::metrics::table::{Metric, Subject, Unit};
 
 /// Text about a guest that changes seldom. It is remembered for a day when PVE stops telling it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GuestText {
     /// Its name; it need not be unique, and may be empty.
     pub name: Arc<str>,
@@ -15,8 +15,8 @@ pub struct GuestText {
     pub tags: Arc<str>,
     /// The pool that it belongs to, or empty.
     pub pool: Arc<str>,
-    /// Whether it is a template.
-    pub template: bool,
+    /// Whether it is a template; absent when PVE has not told.
+    pub template: Option<bool>,
 }
 
 /// One guest.
@@ -30,8 +30,8 @@ pub struct Guest {
     pub vmid: u32,
     /// The node that holds it.
     pub node: Arc<str>,
-    /// Name, tags, pool; absent for a guest that PVE has not named within a day.
-    pub text: Option<GuestText>,
+    /// Name, tags, pool; empty for a guest that PVE has not named within a day.
+    pub text: GuestText,
     /// The run state, folded by [`fold_state`]; `unknown` when its node is offline.
     pub state: &'static str,
     /// The lock that an operation holds on it.
@@ -125,15 +125,13 @@ impl Subject for Guest {
             "Names of the guest; /cluster/resources name, tags, pool, template. Remembered for a day when PVE stops telling them.",
             |guest, labels| {
                 labels.label("node", &guest.node);
-                if let Some(text) = &guest.text {
-                    labels.label("name", &text.name);
-                }
+                labels.label("name", &guest.text.name);
                 labels.label("type", guest.kind.as_str());
-                if let Some(text) = &guest.text {
-                    labels.label("template", if text.template { "1" } else { "0" });
-                    labels.label("tags", &text.tags);
-                    labels.label("pool", &text.pool);
+                if let Some(template) = guest.text.template {
+                    labels.label("template", if template { "1" } else { "0" });
                 }
+                labels.label("tags", &guest.text.tags);
+                labels.label("pool", &guest.text.pool);
                 labels.label("vmid", itoa::Buffer::new().format(guest.vmid));
                 true
             },

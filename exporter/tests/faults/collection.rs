@@ -6,7 +6,7 @@ use pve_exporter::config::SourceSettings;
 use pve_exporter::metrics::exposition::Format;
 use pve_exporter::scrape::{ScrapeRequest, all_sources};
 use pve_exporter::sources::name::SourceName;
-use pve_simulator::{Options, Simulator};
+use pve_simulator::{Options, Simulator, Version};
 
 use crate::support::exporters::{checked, everything, scrape, with_config};
 use crate::support::fixture_server::FixtureServer;
@@ -130,6 +130,66 @@ async fn ten_scrapes_at_once_share_success_and_failure() {
 }
 
 #[tokio::test]
+async fn a_fan_out_that_hangs_gives_way_to_each_endpoint() {
+    let slow = Options {
+        export_node_delay: Duration::from_secs(30),
+        ..options()
+    };
+    let pve = Simulated::with(slow, |_| {}).await;
+    pve.scrape().await;
+    pve.inject("hang:pve2").await;
+    let local_only = |pve: &Simulated| pve.simulator.calls().received_for(EXPORT);
+    let before = local_only(&pve);
+    let seen = pve.scrape_after(15).await;
+    let sampled = |seen: &Exposition, node: &str| {
+        let labels = [("node", node)];
+        seen.value("pve_node_sample_timestamp_seconds", &labels).is_some()
+    };
+    assert!(sampled(&seen, "pve1") && !sampled(&seen, "pve2") && sampled(&seen, "pve3"));
+    assert_eq!(
+        local_only(&pve),
+        before + 4,
+        "one for all nodes, then one to each endpoint"
+    );
+    assert_eq!(source_up(&seen, "metrics_export", ""), Some(1.0));
+    // Neither the fan-out nor the endpoint that hangs is asked again for now, and nobody waits for them.
+    let seen = pve.scrape_after(15).await;
+    assert!(sampled(&seen, "pve1") && !sampled(&seen, "pve2") && sampled(&seen, "pve3"));
+    assert_eq!(local_only(&pve), before + 6);
+    // Ten minutes later the fan-out is tried behind the scrape.
+    pve.clear().await;
+    pve.exporter.retry();
+    pve.until("the fan-out is tried again", |seen| {
+        pve.age(605);
+        ["pve1", "pve2", "pve3"].iter().all(|node| sampled(seen, node))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pve_without_the_export_is_asked_for_it_once_an_hour() {
+    let old = Options {
+        versions: vec![Version::new(8, 2, 2)],
+        ..options()
+    };
+    let pve = Simulated::with(old, |_| {}).await;
+    let asked = |pve: &Simulated| pve.simulator.calls().received_for(EXPORT);
+    pve.scrape().await;
+    for _ in 0..20 {
+        let seen = pve.scrape_after(15).await;
+        assert_eq!(
+            seen.samples("pve_node_load1").count(),
+            3,
+            "the nodes tell it themselves"
+        );
+        assert_eq!(source_up(&seen, "metrics_export", ""), Some(1.0));
+    }
+    assert_eq!(asked(&pve), 1);
+    pve.scrape_after(3600).await;
+    assert_eq!(asked(&pve), 2);
+}
+
+#[tokio::test]
 async fn nothing_is_called_when_nobody_scrapes() {
     // With one endpoint a retry is one call.
     let pve = Simulated::with(options(), |config| {
@@ -151,7 +211,7 @@ async fn nothing_is_called_when_nobody_scrapes() {
     pve.idle().await;
     let calls = pve.simulator.calls();
     for _ in 0..20 {
-        pve.age(100);
+        pve.age(400);
         pve.exporter.retry();
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

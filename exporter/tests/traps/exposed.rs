@@ -55,3 +55,21 @@ async fn a_budget_drops_whole_families_and_counts_them() {
         "what tells of failures comes first"
     );
 }
+
+#[tokio::test]
+async fn unchecked_certificates_are_seen() {
+    for insecure in [false, true] {
+        let pve = Simulated::with(options(), |config| {
+            let cluster = config.clusters.get_mut("main").unwrap();
+            cluster.insecure_skip_verify = insecure;
+            if insecure {
+                cluster.fingerprints.clear();
+            }
+        })
+        .await;
+        let seen = pve.scrape().await;
+        let enabled = seen.value("pve_cluster_tls_verification_enabled", &[]);
+        assert_eq!(enabled, Some(if insecure { 0.0 } else { 1.0 }));
+        assert!(seen.value("pve_guest_up", &[("id", "qemu/100")]).is_some());
+    }
+}

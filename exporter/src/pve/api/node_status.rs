@@ -11,9 +11,6 @@ use crate::pve::perl;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct NodeStatus<'a> {
-    /// `uptime` in seconds.
-    #[serde(deserialize_with = "perl::whole")]
-    pub uptime: Option<u64>,
     /// `loadavg` of 1, 5 and 15 minutes; PVE sends strings.
     #[serde(deserialize_with = "perl::floats")]
     pub loadavg: Vec<f64>,
@@ -110,9 +107,6 @@ pub struct Memory {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct FileSystem {
-    /// `total` bytes.
-    #[serde(deserialize_with = "perl::whole")]
-    pub total: Option<u64>,
     /// `avail`: bytes that users without privileges can still write.
     #[serde(deserialize_with = "perl::whole")]
     pub avail: Option<u64>,

@@ -16,16 +16,14 @@ struct Node<'a> {
     ssl_fingerprint: Cow<'a, str>,
 }
 
-/// Reads the SHA-256 fingerprints, `AA:BB:...`, of the nodes that have one, by the nodes' names.
+/// Reads the nodes' names and SHA-256 fingerprints, `AA:BB:...`; empty for a node that PVE knows none of.
 ///
 /// # Errors
 /// When the body is no JSON or has no list under `data`.
 pub fn fingerprints(body: &[u8]) -> Result<Vec<(String, String)>, DecodeError> {
     let mut fingerprints = Vec::new();
     perl::for_each_row(body, &["data"], |node: Node<'_>| {
-        if !node.ssl_fingerprint.is_empty() {
-            fingerprints.push((node.node.into_owned(), node.ssl_fingerprint.into_owned()));
-        }
+        fingerprints.push((node.node.into_owned(), node.ssl_fingerprint.into_owned()));
     })?;
     Ok(fingerprints)
 }

@@ -8,7 +8,7 @@ use super::{ClusterSources, Selection};
 use crate::metrics::labels::Identity;
 use crate::pve::endpoints::Endpoint;
 use crate::sources::cluster_status::ClusterStatus;
-use crate::sources::held::{Held, Record};
+use crate::sources::held::{Dated, Held, Record};
 use crate::sources::metrics_export::NodeSamples;
 use crate::sources::name::SourceName;
 use crate::sources::resources::{Resources, StorageRow, TEXT_REMEMBERED};
@@ -64,7 +64,7 @@ impl ClusterSources {
         };
         let parts = Parts {
             resources: resources.as_deref(),
-            remembered: remembered.as_deref(),
+            remembered: remembered.as_ref().map(|remembered| &*remembered.value),
             samples: samples.as_deref(),
             status: status.as_deref(),
             with_node_status: shown(SourceName::NodeStatus),
@@ -94,7 +94,7 @@ impl ClusterSources {
                 (None, Some(remembered)) => self.named_only(remembered),
                 (None, None) => Arc::default(),
             },
-            permissions: permissions.map_or_else(Arc::default, |permissions| permissions.iter().cloned().collect()),
+            permissions: permissions.map_or_else(Arc::default, |permissions| Arc::clone(&*permissions)),
             sources,
             failures,
         }
@@ -124,21 +124,20 @@ impl ClusterSources {
     }
 
     /// Resources too old to be served, whose names are still good.
-    fn remembered(&self) -> Option<Arc<Resources>> {
-        let latest = self.resources.latest()?;
-        (self.clock.now().saturating_duration_since(latest.at) < TEXT_REMEMBERED).then_some(latest.value)
+    fn remembered(&self) -> Option<Dated<Resources>> {
+        let now = self.clock.now();
+        self.resources
+            .latest()
+            .filter(|latest| now.saturating_duration_since(latest.at) < TEXT_REMEMBERED)
     }
 
-    fn named_only(&self, resources: &Arc<Resources>) -> Arc<[Guest]> {
-        let Some(latest) = self.resources.latest() else {
-            return Arc::default();
-        };
+    fn named_only(&self, resources: &Dated<Resources>) -> Arc<[Guest]> {
         let mut named_only = self.named_only.lock().unwrap_or_else(PoisonError::into_inner);
         match &*named_only {
-            Some((at, guests)) if *at == latest.at => Arc::clone(guests),
+            Some((at, guests)) if *at == resources.at => Arc::clone(guests),
             _ => {
-                let guests: Arc<[Guest]> = resources.guests.iter().map(Guest::without_figures).collect();
-                *named_only = Some((latest.at, Arc::clone(&guests)));
+                let guests: Arc<[Guest]> = resources.value.guests.iter().map(Guest::without_figures).collect();
+                *named_only = Some((resources.at, Arc::clone(&guests)));
                 guests
             }
         }

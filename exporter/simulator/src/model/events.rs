@@ -85,6 +85,8 @@ impl Events {
             2 => self.migrate(model, draw(4), draw(5), generation),
             3 | 4 => self.lock(model, draw(4), "backup", generation, 3 + draw(5) % 6),
             5 => self.lock(model, draw(4), "snapshot", generation, 1),
+            // A backup that fails because it is killed leaves its lock behind, until somebody takes it away.
+            6 if draw(6).is_multiple_of(2) => self.lock(model, draw(4), "backup", generation, 120),
             _ => {}
         }
     }

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use url::Url;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::metrics::exposition::{Exposition, Format, Rows, Section};
 use crate::metrics::labels::Identity;
-use crate::metrics::own::Own;
+use crate::metrics::own::{Own, RequestCounts};
 use crate::metrics::table::Subject;
 use crate::process;
 use crate::pve::client::ClientError;
+use crate::pve::transport::Observer;
 use crate::sources::cluster::{self, ClusterSources, Selection};
 use crate::subjects::exporter::Exporter as ExporterRow;
 
@@ -247,6 +249,12 @@ impl Exporter {
     }
 }
 
+impl Observer for RequestCounts {
+    fn request(&self, endpoint: &Url, status: Option<u16>, took: Duration) {
+        self.count(endpoint.as_str().trim_end_matches('/'), status, took);
+    }
+}
+
 /// Every source.
 #[must_use]
 pub fn all_sources() -> Selection {
@@ -286,7 +294,7 @@ fn load(
                 "certificates are not checked: whoever is in between can read the token"
             );
         }
-        let observer = Arc::new(own.observer(name));
+        let observer = Arc::new(own.request_counts(name));
         let fresh = ClusterSources::new(name, cluster, &config, clock, observer).map_err(|problem| StartError {
             cluster: name.clone(),
             problem,

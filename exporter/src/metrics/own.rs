@@ -8,10 +8,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use url::Url;
 
 use crate::metrics::exposition::Format;
-use crate::pve::transport::Observer;
 
 /// One metric of the registry, for the documentation.
 #[derive(Clone, Copy, Debug)]
@@ -133,8 +131,8 @@ impl Own {
 
     /// What counts the requests to the cluster `name`.
     #[must_use]
-    pub fn observer(&self, name: &str) -> RequestObserver {
-        RequestObserver {
+    pub fn request_counts(&self, name: &str) -> RequestCounts {
+        RequestCounts {
             cluster: name.to_owned(),
             requests: self.requests.clone(),
             durations: self.request_duration.clone(),
@@ -177,17 +175,18 @@ impl Own {
 }
 
 /// Counts the requests to one cluster.
-pub struct RequestObserver {
+pub struct RequestCounts {
     cluster: String,
     requests: Family<RequestLabels, Counter>,
     durations: Family<ClusterLabel, Histogram>,
 }
 
-impl Observer for RequestObserver {
-    fn request(&self, endpoint: &Url, status: Option<u16>, took: Duration) {
+impl RequestCounts {
+    /// A request to `endpoint` ended with an HTTP status, or without one.
+    pub fn count(&self, endpoint: &str, status: Option<u16>, took: Duration) {
         let labels = RequestLabels {
             pve_cluster: self.cluster.clone(),
-            endpoint: endpoint.as_str().trim_end_matches('/').to_owned(),
+            endpoint: endpoint.to_owned(),
             code: status.map_or_else(|| "none".to_owned(), |status| status.to_string()),
         };
         self.requests.get_or_create(&labels).inc();

@@ -42,7 +42,7 @@ impl Log {
 #[tokio::test]
 async fn a_refused_secret_is_in_no_log_and_no_exposition() {
     let log = Log::default();
-    // Everything that anything logs, the libraries below included.
+    // Everything that this program and its libraries log through tracing.
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_writer(log.clone());

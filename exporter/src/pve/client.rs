@@ -16,11 +16,15 @@ use crate::pve::budget::{Budget, Cost};
 use crate::pve::endpoints::{Endpoint, Endpoints};
 use crate::pve::error::{ApiError, DecodeError};
 use crate::pve::offline::OfflineNodes;
-use crate::pve::transport::{Observer, Transport};
+use crate::pve::transport::{Limits, Observer, Transport};
 use crate::pve::trust::{Learned, TrustError};
 
 /// What a probe gets: it asks for what every endpoint has in memory.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an endpoint may take to begin an answer of its own, which it has in memory: longer than that and it hangs. A request
+/// for another node may take as long as the whole.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a request is executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,9 +167,8 @@ impl Client {
 
     /// Sends `request` and reads the whole answer, from the first endpoint that gives one.
     ///
-    /// An endpoint that cannot be reached rests, and the next is tried. One that answers with an error of its own (pmxcfs or
-    /// pvedaemon down, say) does not rest. One that is too slow is not the first choice next time, but the request ends: to
-    /// ask the next would double the wait.
+    /// An endpoint that cannot be reached rests, and the next is tried. So it is where one answers with an error of its own
+    /// (pmxcfs or pvedaemon down, say) or hangs, but that one does not rest.
     ///
     /// # Errors
     /// Every [`ApiError`].
@@ -206,10 +209,7 @@ impl Client {
             match &error {
                 ApiError::Unreachable { .. } | ApiError::Tls { .. } => self.endpoints.failed(index, now, &error),
                 ApiError::Status { status: 500.., .. } | ApiError::Incomplete { .. } if entry => {}
-                ApiError::Timeout { .. } if entry && request.timeout.is_none() => {
-                    self.endpoints.doubted(index);
-                    return Err(error);
-                }
+                ApiError::Timeout { .. } if entry && request.timeout.is_none() => self.endpoints.doubted(index),
                 _ => return Err(error),
             }
             failure.get_or_insert(error);
@@ -313,13 +313,20 @@ impl Client {
     }
 
     async fn get_from(&self, request: &Request, index: usize, endpoint: &Endpoint) -> Result<Answer, ApiError> {
-        let limit = request
+        let whole = request
             .timeout
-            .map_or(self.request_timeout, |limit| limit.min(self.request_timeout));
+            .unwrap_or(self.request_timeout)
+            .min(self.request_timeout);
+        let head = if matches!(request.place, Place::Node(_)) {
+            whole
+        } else {
+            whole.min(HEAD_TIMEOUT)
+        };
+        let limits = Limits { head, whole };
         let mut started = Instant::now();
         let header = self.authorization.header(&endpoint.url).await?;
         let send = async |value| {
-            let outcome = self.transport.get(&endpoint.url, &request.path, value, limit).await;
+            let outcome = self.transport.get(&endpoint.url, &request.path, value, limits).await;
             if outcome.as_ref().map_or_else(|failure| failure.reached, |_| true) {
                 self.endpoints.reached(index);
             }

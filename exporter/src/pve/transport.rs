@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use serde::Deserialize;
+use tokio::time::timeout;
 use url::Url;
 
 use crate::config::Cluster;
@@ -22,6 +23,15 @@ const POOL_IDLE: Duration = Duration::from_secs(4);
 
 /// How much of an error's body is read.
 const ERROR_BODY_LIMIT: u64 = 16 * 1024;
+
+/// How long an exchange may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// To the head of the answer.
+    pub head: Duration,
+    /// To its last byte.
+    pub whole: Duration,
+}
 
 /// What the transport counts; the exporter turns it into metrics.
 pub trait Observer: Send + Sync {
@@ -76,7 +86,7 @@ impl Transport {
         })
     }
 
-    /// Sends a GET for `path` below `/api2/json` and reads the whole answer within `limit`.
+    /// Sends a GET for `path` below `/api2/json` and reads the whole answer within `limits`.
     ///
     /// # Errors
     /// Everything but a success with a body no larger than the limit.
@@ -85,7 +95,7 @@ impl Transport {
         endpoint: &Url,
         path: &str,
         authorization: HeaderValue,
-        limit: Duration,
+        limits: Limits,
     ) -> Result<Bytes, Failure> {
         let started = Instant::now();
         let mut url = endpoint.clone();
@@ -94,16 +104,27 @@ impl Transport {
             .map_or((path, None), |(before, query)| (before, Some(query)));
         url.set_path(&format!("/api2/json{before}"));
         url.set_query(query);
-        let sent = self
+        let request = self
             .http
             .get(url)
             .header(AUTHORIZATION, authorization)
-            .timeout(limit)
-            .send()
-            .await;
+            .timeout(limits.whole);
+        let late = |limit| ApiError::Timeout {
+            endpoint: endpoint.to_string(),
+            path: path.to_owned(),
+            limit,
+        };
+        let Ok(sent) = timeout(limits.head, request.send()).await else {
+            self.observer.request(endpoint, None, started.elapsed());
+            return Err(Failure {
+                error: late(limits.head),
+                reached: false,
+                cut: false,
+            });
+        };
         let status = sent.as_ref().ok().map(|response| response.status());
         let outcome = match sent {
-            Err(error) => Err(self.not_reached(&error, endpoint, path, limit)),
+            Err(error) => Err(self.not_reached(&error, endpoint, late(limits.whole))),
             Ok(response) if response.status().is_success() => read(response, self.body_limit).await.map_err(|error| {
                 let path = path.to_owned();
                 let error = match error {
@@ -111,11 +132,7 @@ impl Transport {
                         path,
                         limit: self.body_limit,
                     },
-                    Some(error) if error.is_timeout() => ApiError::Timeout {
-                        endpoint: endpoint.to_string(),
-                        path,
-                        limit,
-                    },
+                    Some(error) if error.is_timeout() => late(limits.whole),
                     Some(error) => ApiError::Incomplete {
                         path,
                         problem: innermost(&error),
@@ -141,7 +158,7 @@ impl Transport {
         outcome
     }
 
-    fn not_reached(&self, error: &reqwest::Error, endpoint: &Url, path: &str, limit: Duration) -> Failure {
+    fn not_reached(&self, error: &reqwest::Error, endpoint: &Url, late: ApiError) -> Failure {
         let (mut cut, mut tls) = (false, false);
         let mut source = error.source();
         while let Some(cause) = source {
@@ -168,11 +185,7 @@ impl Transport {
                 let problem = format!("no connection within {:?}", self.connect_timeout);
                 ApiError::Unreachable { endpoint, problem }
             }
-            (true, true) => ApiError::Timeout {
-                endpoint,
-                path: path.to_owned(),
-                limit,
-            },
+            (true, true) => late,
             _ if tls => ApiError::Tls {
                 endpoint,
                 problem: innermost(error),

@@ -56,7 +56,6 @@ async fn an_endpoint_that_does_not_answer_in_time_is_not_the_first_choice_next_t
     config.request_timeout = Duration::from_millis(300);
     let client = client(&config);
     simulator.inject(Fault::new(FaultKind::Hang).on("pve1"));
-    assert_eq!(client.get(&version()).await.unwrap_err().reason().as_str(), "timeout");
     for _ in 0..5 {
         assert_eq!(client.get(&version()).await.unwrap().endpoint, 1);
     }

@@ -6,7 +6,7 @@ use clap::Args;
 use pve_exporter::clock::Clock;
 use pve_exporter::config::{Cluster, Config, Secret, TokenSource, parse_endpoint};
 use pve_exporter::scrape::Exporter;
-use pve_simulator::{Fault, Options, Simulator};
+use pve_simulator::{FAULT_NAMES, Fault, Options, Simulator};
 use tokio::net::TcpListener;
 
 /// Where the demo serves unless told otherwise: on this machine only.
@@ -14,6 +14,7 @@ const LISTEN_ADDRESS: &str = "127.0.0.1:9221";
 
 /// What the simulated cluster looks like.
 #[derive(Args)]
+#[command(after_help = format!("Faults: {}", FAULT_NAMES.join(", ")))]
 pub(crate) struct DemoArguments {
     /// Nodes of the simulated cluster
     #[arg(long, default_value_t = 3)]

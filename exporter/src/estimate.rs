@@ -22,11 +22,20 @@ pub enum EstimateError {
     Cluster(#[from] UnknownCluster),
 }
 
-/// Asks every cluster once and counts: a table with a line for each subject.
+/// The answer: a table with a line for each subject, and the clusters whose series are missing in it.
+#[derive(Debug)]
+pub struct Estimate {
+    /// The table.
+    pub table: String,
+    /// The clusters that did not answer.
+    pub missing: Vec<String>,
+}
+
+/// Asks every cluster once and counts.
 ///
 /// # Errors
-/// When a cluster cannot be set up. One that cannot be reached has few series.
-pub async fn table(config: Config) -> Result<String, EstimateError> {
+/// When a cluster cannot be set up.
+pub async fn estimate(config: Config) -> Result<Estimate, EstimateError> {
     let exporter = Exporter::new(config, Clock::default())?;
     let request = ScrapeRequest {
         clusters: Vec::new(),
@@ -34,7 +43,17 @@ pub async fn table(config: Config) -> Result<String, EstimateError> {
         format: Format::OpenMetrics,
         wait: Duration::from_secs(60),
     };
-    Ok(count(&exporter.scrape(&request).await?.into_text()))
+    let exposition = exporter.scrape(&request).await?.into_text();
+    let answered = |name: &String| exposition.contains(&format!("pve_cluster_up{{pve_cluster=\"{name}\"}} 1\n"));
+    let missing = exporter
+        .cluster_names()
+        .into_iter()
+        .filter(|name| !answered(name))
+        .collect();
+    Ok(Estimate {
+        table: count(&exposition),
+        missing,
+    })
 }
 
 fn count(exposition: &str) -> String {

@@ -1,5 +1,6 @@
 //! The program: arguments, logging, signals; everything else is in the library.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ struct Options {
     /// The configuration file; conf.d/*.toml beside it is read as well [default: /etc/pve-exporter/config.toml]
     #[arg(long = "config.file", value_name = "PATH", global = true)]
     config_file: Option<PathBuf>,
-    /// The address to serve on [default: [::]:9221]
+    /// The address to serve on [default: [::]:9221; of the demo 127.0.0.1:9221]
     #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
     listen_address: Option<String>,
     /// error, warn, info, debug or trace [default: info]
@@ -73,6 +74,15 @@ impl Options {
         config.check_secrets()?;
         Ok(config)
     }
+
+    /// How the demo logs; it has no configuration of its own.
+    #[cfg(feature = "demo")]
+    fn for_demo(&self) -> Result<Log, String> {
+        if self.config_file.is_some() {
+            return Err("--config.file: the demo brings its own configuration; leave the flag out".to_owned());
+        }
+        Log::from_flags(self.log_level.as_deref(), self.log_format.as_deref())
+    }
 }
 
 fn main() -> ExitCode {
@@ -85,10 +95,13 @@ fn main() -> ExitCode {
         match arguments.command {
             None => run(arguments.options).await,
             #[cfg(feature = "demo")]
-            Some(Command::Demo(demo)) => {
-                start_logging(&Log::default());
-                demo.run(arguments.options.listen_address.as_deref()).await
-            }
+            Some(Command::Demo(demo)) => match arguments.options.for_demo() {
+                Ok(log) => {
+                    start_logging(&log);
+                    demo.run(arguments.options.listen_address.as_deref()).await
+                }
+                Err(problem) => misconfigured(&problem),
+            },
             Some(Command::Metrics) => print(&metrics::catalog::markdown()),
             Some(Command::Series { .. }) => estimate(&arguments.options).await,
         }
@@ -101,8 +114,17 @@ async fn estimate(options: &Options) -> ExitCode {
         Err(error) => return misconfigured(&error),
     };
     start_logging(&config.log);
-    match estimate::table(config).await {
-        Ok(table) => print(&table),
+    match estimate::estimate(config).await {
+        Ok(estimate) => {
+            let printed = print(&estimate.table);
+            if estimate.missing.is_empty() {
+                return printed;
+            }
+            fail(&format!(
+                "no answer from {}: their series are missing above",
+                estimate.missing.join(", ")
+            ))
+        }
         Err(error) => fail(&error),
     }
 }
@@ -191,10 +213,12 @@ fn start_logging(log: &Log) {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the output of a command that prints")]
 fn print(text: &str) -> ExitCode {
-    println!("{}", text.trim_end());
-    ExitCode::SUCCESS
+    // Whoever reads only the beginning, as `head` does, wants no more.
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => fail(&error),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {

@@ -153,11 +153,16 @@ async fn connection(
 }
 
 async fn answer(request: &Request<Incoming>, exporter: &Exporter, scrapes: &Arc<Semaphore>) -> Response<Body> {
-    if request.method() != Method::GET {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
+    if request.method() == Method::HEAD && request.uri().path() == "/metrics" {
+        // Not worth a scrape.
+        return text(StatusCode::OK, "");
+    }
+    // Of an answer to HEAD the body is left out on its way.
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
         response
             .headers_mut()
-            .insert(ALLOW, hyper::header::HeaderValue::from_static("GET"));
+            .insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match request.uri().path() {

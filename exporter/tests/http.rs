@@ -212,7 +212,18 @@ async fn methods_bodies_and_paths() {
     let post = serving
         .send("POST /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nab")
         .await;
-    assert_eq!((post.status, post.header("allow")), (405, Some("GET")));
+    assert_eq!((post.status, post.header("allow")), (405, Some("GET, HEAD")));
+    for path in ["/metrics", "/-/healthy"] {
+        let head = format!("HEAD {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(serving.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n"),
+            "{path}: {answer}"
+        );
+    }
     let body = serving
         .send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nab")
         .await;

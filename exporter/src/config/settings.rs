@@ -6,6 +6,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::StrDeserializer;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 use super::quantity;
@@ -83,6 +85,25 @@ pub struct Log {
     pub level: LogLevel,
     /// What a line looks like.
     pub format: LogFormat,
+}
+
+impl Log {
+    /// The settings that the flags `--log.level` and `--log.format` give, and defaults where they are absent.
+    ///
+    /// # Errors
+    ///
+    /// The flag, what was wrong and what is possible.
+    pub fn from_flags(level: Option<&str>, format: Option<&str>) -> Result<Self, String> {
+        fn read<T: for<'de> Deserialize<'de> + Default>(flag: &str, value: Option<&str>) -> Result<T, String> {
+            let Some(value) = value else { return Ok(T::default()) };
+            let deserializer: StrDeserializer<'_, serde::de::value::Error> = value.into_deserializer();
+            T::deserialize(deserializer).map_err(|error| format!("{flag}: {error}"))
+        }
+        Ok(Self {
+            level: read("--log.level", level)?,
+            format: read("--log.format", format)?,
+        })
+    }
 }
 
 /// `[scrape]`: how long one scrape may take.

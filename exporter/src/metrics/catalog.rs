@@ -108,7 +108,7 @@ const MEMORY: &str = "
 #[must_use]
 pub fn markdown() -> String {
     let mut text = String::from(
-        "# Metrics\n\nGenerated from the tables in `exporter/src/subjects/`; a test checks that it is current. A value that is not known\nis no sample: never 0, never NaN. `_info` metrics have the value 1 and carry text; join them by `pve_cluster` and `id`.\n",
+        "# Metrics\n\nGenerated from the tables in `exporter/src/subjects/`; a test checks that it is current. A value that is not known\nis no sample: never 0, never NaN. `_info` metrics have the value 1 and carry text; join them by the labels that identify a row:\n\n```promql\npve_guest_memory_usage_bytes * on (pve_cluster, id) group_left (name, node) pve_guest_info\npve_storage_usage_bytes * on (pve_cluster, storage) group_left (plugintype) max by (pve_cluster, storage, plugintype) (pve_storage_info)\n```\n",
     );
     for group in catalog() {
         text += &format!(

@@ -59,7 +59,7 @@ const REQUEST_DURATION: OwnMetric = OwnMetric {
 pub const OWN_METRICS: &[OwnMetric] = &[SCRAPES, REFUSED, SCRAPE_DURATION, REQUESTS, REQUEST_DURATION];
 
 /// From a cached scrape to a cluster of many thousand guests over a slow link, in seconds.
-const BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {

@@ -85,6 +85,18 @@ impl Authorization {
         }
     }
 
+    /// A refusal, with the token that it is about.
+    #[must_use]
+    pub fn named(&self, error: ApiError) -> ApiError {
+        match error {
+            ApiError::Unauthorized { endpoint, problem } => ApiError::Unauthorized {
+                endpoint,
+                problem: format!("token {}: {problem}", self.config.token_id),
+            },
+            error => error,
+        }
+    }
+
     /// Notes how a request ended.
     pub async fn note<T>(&self, outcome: &Result<T, ApiError>, second_try: bool) {
         match outcome {

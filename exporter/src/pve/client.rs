@@ -345,6 +345,7 @@ impl Client {
             started = Instant::now();
             outcome = send(header.value).await.map_err(|(_, error)| error);
         }
+        let outcome = outcome.map_err(|error| self.authorization.named(error));
         self.authorization.note(&outcome, refused).await;
         Ok(Answer {
             body: outcome?,

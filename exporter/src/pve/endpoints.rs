@@ -136,6 +136,9 @@ impl Endpoints {
     /// Notes that an answer came from `index`, whatever it said.
     pub fn reached(&self, index: usize) {
         if let Some(endpoint) = self.lock().get_mut(index) {
+            if endpoint.reachable == Some(false) {
+                tracing::info!(endpoint = %endpoint.url, "endpoint answers again");
+            }
             endpoint.reachable = Some(true);
             endpoint.doubtful = false;
             endpoint.failures = 0;
@@ -149,6 +152,9 @@ impl Endpoints {
             // Requests that were under way together fail together: that is one failure.
             if endpoint.rests(now) {
                 return;
+            }
+            if endpoint.reachable != Some(false) {
+                tracing::warn!(endpoint = %endpoint.url, problem = %error, "endpoint is left alone for a while");
             }
             endpoint.reachable = Some(false);
             endpoint.rests = Some((now + doubling(REST, endpoint.failures), error.clone()));

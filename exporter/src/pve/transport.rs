@@ -231,10 +231,9 @@ fn innermost(error: &reqwest::Error) -> String {
         words = cause.to_string();
         source = cause.source();
     }
-    // What rustls puts before the words of a verifier that is not its own.
-    words
-        .strip_prefix("unexpected error: ")
-        .map_or(words.clone(), str::to_owned)
+    // What rustls puts before the words of a verifier that is not its own, and behind those of its own.
+    let words = words.strip_prefix("unexpected error: ").unwrap_or(&words);
+    words.split(": https://docs.rs/").next().unwrap_or(words).to_owned()
 }
 
 /// Reads a body of at most `limit` bytes; the error is `None` where it is larger.

@@ -179,9 +179,13 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         match &self.authorities {
-            Some(authorities) => {
-                authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            }
+            Some(authorities) => authorities
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+                .map_err(|error| {
+                    rustls::Error::General(format!(
+                        "{error}; put its authority into ca_file, or its SHA-256 fingerprint {fingerprint} into fingerprints if that is the node's"
+                    ))
+                }),
             None => Err(rustls::Error::General(format!(
                 "the certificate's SHA-256 fingerprint {fingerprint} is none of the configured ones"
             ))),

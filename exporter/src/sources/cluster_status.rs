@@ -67,7 +67,7 @@ pub async fn fetch(client: &Client) -> Result<ClusterStatus, ApiError> {
 
 fn decode(body: &[u8]) -> Result<ClusterStatus, DecodeError> {
     let mut status = ClusterStatus::default();
-    let (mut configured, mut online) = (None, 0);
+    let (mut configured, mut online) = (None, Some(0));
     let mut nodes = BTreeMap::new();
     let membership = &mut status.membership;
     status.damaged_rows = api::cluster_status::decode(body, |row| match &*row.kind {
@@ -78,7 +78,8 @@ fn decode(body: &[u8]) -> Result<ClusterStatus, DecodeError> {
             configured = row.nodes;
         }
         "node" => {
-            online += u64::from(row.online == Some(true));
+            // Without knowing it of one node the sum is not known.
+            online = online.zip(row.online).map(|(sum, online)| sum + u64::from(online));
             nodes.insert(
                 Arc::from(row.name),
                 Member {
@@ -107,7 +108,7 @@ mod tests {
             status.membership,
             Membership {
                 nodes: 1,
-                nodes_online: 1,
+                nodes_online: Some(1),
                 ..Membership::default()
             }
         );

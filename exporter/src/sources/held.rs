@@ -167,10 +167,19 @@ impl<T: Send + Sync + 'static> Held<T> {
             .map(|latest| Arc::clone(&latest.value))
     }
 
-    /// How refreshes have gone.
+    /// How refreshes have gone. One that a scrape has waited for in vain counts as failed until it ends.
     #[must_use]
     pub fn record(&self) -> Record {
-        self.lock().record.clone()
+        let state = self.lock();
+        let up = state
+            .record
+            .up
+            .filter(|_| !state.overdue)
+            .or(state.overdue.then_some(false));
+        Record {
+            up,
+            ..state.record.clone()
+        }
     }
 
     /// What a scrape at this moment has to do.
@@ -242,7 +251,10 @@ impl<T: Send + Sync + 'static> Held<T> {
         let wait = ended.wait_for(|count| *count != seen);
         if tokio::time::timeout_at(deadline, wait).await.is_err() {
             let mut state = self.lock();
-            state.overdue = state.running && *self.ended.borrow() == seen;
+            if state.running && *self.ended.borrow() == seen && !state.overdue {
+                state.overdue = true;
+                tracing::warn!(source = self.title, "source takes longer than a scrape waits");
+            }
         }
     }
 
@@ -270,8 +282,14 @@ impl<T: Send + Sync + 'static> Held<T> {
             Err(error) => {
                 let reason = error.reason();
                 let news = state.record.last_reason != Some(reason);
-                if news {
-                    tracing::warn!(source = self.title, reason = reason.as_str(), problem = %error, "source failed");
+                let (source, named) = (&self.title, reason.as_str());
+                match error {
+                    _ if !news => {}
+                    // Something else has told the cause: the endpoint, the node, or whoever ended the exporter.
+                    ApiError::Resting(_) | ApiError::Offline { .. } | ApiError::Interrupted => {
+                        tracing::debug!(source, reason = named, problem = %error, "source failed");
+                    }
+                    _ => tracing::warn!(source, reason = named, problem = %error, "source failed"),
                 }
                 let times = state.record.failed_in_a_row;
                 let resting = matches!(error, ApiError::Resting(_));

@@ -21,25 +21,27 @@ pub async fn fetch(client: &Client, cluster: &str, sources: &[SourceName]) -> Re
     let mut needed: Vec<(&str, &str)> = sources.iter().flat_map(|source| source.privileges()).copied().collect();
     needed.sort_unstable();
     needed.dedup();
-    let row = |(privilege, path): (&'static str, &'static str)| Permission {
-        identity: Identity::new(&[("pve_cluster", cluster), ("privilege", privilege), ("path", path)]),
-        granted: granted(&permissions, privilege, path),
+    let row = |(privilege, path): (&'static str, &'static str)| {
+        let identity = Identity::new(&[("pve_cluster", cluster), ("privilege", privilege), ("path", path)]);
+        granted(&permissions, privilege, path).map(|granted| Permission { identity, granted })
     };
-    Ok(needed.into_iter().map(row).collect())
+    Ok(needed.into_iter().filter_map(row).collect())
 }
 
 /// Whether `privilege` holds on `path` and what lies below it: the nearest path that PVE lists decides, and it must propagate,
-/// since PVE checks a storage, a guest or a node, and not the folder of all of them. On `/` itself it need not.
-fn granted(permissions: &Permissions, privilege: &str, path: &str) -> bool {
+/// since PVE checks a storage, a guest or a node, and not the folder of all of them. On `/` itself it need not. None where PVE's
+/// answer cannot be read.
+fn granted(permissions: &Permissions, privilege: &str, path: &str) -> Option<bool> {
     let mut nearest = path;
     loop {
         if let Some(here) = permissions.get(nearest) {
-            return here
-                .get(privilege)
-                .is_some_and(|propagates| path == "/" || propagates.0 == Some(true));
+            return here.get(privilege).map_or(
+                Some(false),
+                |propagates| if path == "/" { Some(true) } else { propagates.0 },
+            );
         }
         match nearest.rsplit_once('/') {
-            Some(("", "")) | None => return false,
+            Some(("", "")) | None => return Some(false),
             Some(("", _)) => nearest = "/",
             Some((above, _)) => nearest = above,
         }
@@ -59,23 +61,25 @@ mod tests {
         let map = permissions(
             r#"{"data":{"/":{"Sys.Audit":1,"VM.Audit":"1","Pool.Audit":0},"/vms":{"VM.Monitor":1},"/storage":{"Datastore.Audit":0},"/sdn":{"SDN.Audit":1}}}"#,
         );
-        assert!(granted(&map, "Sys.Audit", "/"));
-        assert!(granted(&map, "Sys.Audit", "/nodes"));
-        assert!(
-            !granted(&map, "VM.Audit", "/vms"),
+        assert_eq!(granted(&map, "Sys.Audit", "/"), Some(true));
+        assert_eq!(granted(&map, "Sys.Audit", "/nodes"), Some(true));
+        assert_eq!(
+            granted(&map, "VM.Audit", "/vms"),
+            Some(false),
             "an ACL on /vms replaces what / gives"
         );
-        assert!(
-            !granted(&map, "Datastore.Audit", "/storage"),
+        assert_eq!(
+            granted(&map, "Datastore.Audit", "/storage"),
+            Some(false),
             "PVE checks /storage/NAME"
         );
-        assert!(granted(&map, "SDN.Audit", "/sdn"));
-        assert!(!granted(&map, "Pool.Audit", "/pool"), "not propagated");
-        assert!(granted(&map, "Pool.Audit", "/"));
+        assert_eq!(granted(&map, "SDN.Audit", "/sdn"), Some(true));
+        assert_eq!(granted(&map, "Pool.Audit", "/pool"), Some(false), "not propagated");
+        assert_eq!(granted(&map, "Pool.Audit", "/"), Some(true));
     }
 
     #[test]
     fn a_token_without_rights_has_none() {
-        assert!(!granted(&permissions(r#"{"data":{}}"#), "Sys.Audit", "/"));
+        assert_eq!(granted(&permissions(r#"{"data":{}}"#), "Sys.Audit", "/"), Some(false));
     }
 }

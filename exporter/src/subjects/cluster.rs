@@ -29,8 +29,8 @@ pub struct Membership {
     pub quorate: Option<bool>,
     /// Nodes in the configuration.
     pub nodes: u64,
-    /// Nodes online.
-    pub nodes_online: u64,
+    /// Nodes online; absent when that is not known of one of them.
+    pub nodes_online: Option<u64>,
 }
 
 /// A PVE version.
@@ -101,7 +101,8 @@ impl Subject for Cluster {
                 cluster
                     .membership
                     .as_ref()
-                    .map(|membership| membership.nodes_online.into())
+                    .and_then(|membership| membership.nodes_online)
+                    .map(Into::into)
             },
         ),
         Metric::info(

@@ -88,6 +88,7 @@ impl Guest {
 
     fn up(&self) -> Option<bool> {
         match self.state {
+            _ if self.text.template == Some(true) => None,
             "running" => Some(true),
             "unknown" => None,
             _ => Some(false),
@@ -139,13 +140,13 @@ impl Subject for Guest {
         Metric::gauge(
             "pve_guest_up",
             Unit::None,
-            "Whether the guest runs: 0 also when it is paused, suspended or in an error. Absent when the state is unknown or the node is offline; /cluster/resources status.",
+            "Whether the guest runs: 0 also when it is paused, suspended or in an error. Absent for templates, when the state is unknown, and when the node is offline; /cluster/resources status.",
             |guest| guest.up().map(Into::into),
         ),
         Metric::state(
             "pve_guest_state",
             &["state"],
-            "The guest's run state, which is QEMU's own for a virtual machine, folded into a few; /cluster/resources status.",
+            "The guest's run state: running, stopped, paused, suspended, prelaunch, migrating, saving, io-error, internal-error, panicked, other or unknown; /cluster/resources status, which is QEMU's own state for a virtual machine.",
             |guest| Some(guest.state),
         ),
         Metric::state(
@@ -157,7 +158,7 @@ impl Subject for Guest {
         Metric::state(
             "pve_guest_ha_state",
             &["state"],
-            "The guest's state in HA; absent for a guest that HA does not manage; /cluster/resources hastate.",
+            "The guest's state in HA, such as started, stopped, error, fence, migrate or freeze; absent for a guest that HA does not manage; /cluster/resources hastate.",
             |guest| guest.ha_state.as_deref(),
         ),
         Metric::gauge(

@@ -121,7 +121,7 @@ impl Subject for Node {
         Metric::info(
             "pve_node_info",
             &["name", "level", "nodeid", "ip", "cgroup_mode"],
-            "Names of the node; /cluster/resources level, cgroup-mode and /cluster/status nodeid, ip.",
+            "What the node is called: subscription level (c, b, s or p; none without a subscription), version of control groups, number and address in the cluster; /cluster/resources level, cgroup-mode and /cluster/status nodeid, ip.",
             |node, labels| {
                 if !node.described {
                     return false;
@@ -189,7 +189,7 @@ impl Subject for Node {
         Metric::gauge(
             "pve_node_cpu_usage_ratio",
             Unit::Ratio,
-            "Share of the node's CPUs in use, guests included, waiting for I/O not; /cluster/resources cpu.",
+            "Share of the node's CPUs in use by itself and its guests, without the time spent waiting for I/O; /cluster/resources cpu.",
             |node| node.figures.cpu_usage.map(Into::into),
         ),
         Metric::gauge(
@@ -249,7 +249,7 @@ impl Subject for Node {
         Metric::gauge(
             "pve_node_memory_usage_bytes",
             Unit::Bytes,
-            "Memory in use: what is not available from PVE 8.4 on, with part of the caches before; /cluster/resources mem.",
+            "Memory in use: all less what is available (before PVE 8.4, all less free, buffers and caches); /cluster/resources mem.",
             |node| node.figures.memory_usage.map(Into::into),
         ),
         Metric::gauge(

@@ -26,7 +26,7 @@ impl Subject for Source {
         Metric::gauge(
             "pve_source_up",
             Unit::None,
-            "Whether the source's last refresh brought data. What it brought before is served until it is too old.",
+            "Whether the source's last refresh brought data. What it brought before is served until it is too old. 0 as well while a refresh takes longer than a scrape waits, and for a node that is offline.",
             |source| source.up.map(Into::into),
         ),
         Metric::gauge(

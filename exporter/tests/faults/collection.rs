@@ -399,7 +399,7 @@ async fn a_frozen_pvestatd_shows_in_its_timestamp_and_then_in_unknown_guests() {
         let id = format!("{}/{}", guest.kind.as_str(), guest.vmid);
         let labels = [("id", id.as_str())];
         assert_eq!(
-            seen.value("pve_guest_up", &labels).is_some(),
+            seen.value("pve_guest_uptime_seconds", &labels).is_some(),
             guest.node != "pve2",
             "{id}"
         );
@@ -411,7 +411,7 @@ async fn a_frozen_pvestatd_shows_in_its_timestamp_and_then_in_unknown_guests() {
     }
     pve.clear().await;
     let seen = pve.scrape_after(15).await;
-    assert_eq!(seen.samples("pve_guest_up").count(), 24);
+    assert_eq!(seen.samples("pve_guest_uptime_seconds").count(), 24);
     assert!(time(&seen, "pve2") > time(&before, "pve2") + 300.0);
 }
 

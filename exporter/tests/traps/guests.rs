@@ -62,7 +62,7 @@ async fn guests_of_a_dead_node_are_unknown_at_once_and_keep_their_names_for_a_da
             assert!(others.is_empty(), "{id}: {others:?}");
         }
         let elsewhere = pve.simulator.guests().len() - on_pve2.len();
-        assert_eq!(seen.samples("pve_guest_up").count(), elsewhere);
+        assert_eq!(seen.samples("pve_guest_uptime_seconds").count(), elsewhere);
     }
     let seen = pve.scrape_after(HOUR).await;
     assert_eq!(
@@ -230,7 +230,7 @@ async fn filters_leave_guests_out() {
             .filter_map(|sample| sample.label("id"))
             .collect();
         assert_eq!(ids, expected);
-        assert_eq!(seen.samples("pve_guest_up").count(), expected.len());
+        assert_eq!(seen.samples("pve_guest_state").count(), expected.len());
     }
 }
 

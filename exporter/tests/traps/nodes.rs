@@ -181,7 +181,7 @@ async fn a_standalone_node_is_a_cluster_without_a_name() {
     assert_eq!(seen.value("pve_cluster_nodes_online", &[]), Some(1.0));
     assert_eq!(seen.value("pve_cluster_up", &[]), Some(1.0));
     assert_eq!(seen.value("pve_node_up", &[("node", "pve1")]), Some(1.0));
-    assert_eq!(seen.samples("pve_guest_up").count(), 24);
+    assert_eq!(seen.samples("pve_guest_uptime_seconds").count(), 24);
 }
 
 #[tokio::test]

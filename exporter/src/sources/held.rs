@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::pve::endpoints::doubling;
 use crate::pve::error::{ApiError, FailureReason};
-use crate::sources::name::SourceName;
+use crate::sources::pace::Pace;
 
 /// How long a source that failed is left alone, the first time and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
@@ -25,47 +25,6 @@ const FORBIDDEN_BACK_OFF: (Duration, Duration) = (Duration::from_secs(60), Durat
 
 /// A failure whose retry is overdue by this much is old news, since nobody has scraped for so long.
 const FORGOTTEN: Duration = Duration::from_secs(60);
-
-/// The oldest that a live figure is ever served.
-const LIVE_STATE_LIMIT: Duration = Duration::from_secs(15 * 60);
-
-/// How old the data of one source may get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
-    /// The age at which it is read again.
-    pub max_age: Duration,
-    /// Whether a scrape waits for a refresh of a value that is merely old. Else the refresh runs behind it.
-    pub awaited: bool,
-    /// Whether it is live state, which is never served beyond a limit, or inventory.
-    pub live: bool,
-}
-
-impl Pace {
-    /// The pace of `source` at `max_age`.
-    #[must_use]
-    pub const fn new(source: SourceName, max_age: Duration) -> Self {
-        Self {
-            max_age,
-            awaited: matches!(source, SourceName::Resources | SourceName::MetricsExport),
-            live: !matches!(source, SourceName::Version | SourceName::Permissions),
-        }
-    }
-
-    /// The age at which a value is served no more. `interval` is the time seen between scrapes.
-    #[must_use]
-    pub fn max_stale(&self, interval: Duration) -> Duration {
-        let stale = (self.max_age * 3).max(interval.saturating_mul(5) / 2);
-        if self.live { stale.min(LIVE_STATE_LIMIT) } else { stale }
-    }
-
-    fn refresh_at(&self) -> Duration {
-        if self.awaited {
-            self.max_age
-        } else {
-            self.max_age * 4 / 5
-        }
-    }
-}
 
 /// A value and when it was read.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ pub mod held;
 pub mod metrics_export;
 pub mod name;
 pub mod node_status;
+pub mod pace;
 pub mod permissions;
 pub mod resources;
 pub mod version;

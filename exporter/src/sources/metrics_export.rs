@@ -122,8 +122,7 @@ async fn all_nodes(client: &Client, way: &Way, clock: &Clock) -> Result<NodeSamp
 }
 
 /// Asks the endpoints of the nodes that `wanted` admits, each for its own node, all at once, but for those that are out of
-/// use. The node behind an endpoint may
-/// not be known yet.
+/// use. The node behind an endpoint may not be known yet.
 async fn from_endpoints(client: &Client, wanted: impl Fn(Option<&Arc<str>>) -> bool) -> Result<NodeSamples, ApiError> {
     let endpoints = client.endpoints().all();
     let requests = endpoints.iter().enumerate().filter_map(|(index, endpoint)| {

@@ -1,7 +1,6 @@
 //! The sources of one cluster: which are refreshed for a scrape, and which are waited for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,22 +9,23 @@ use futures_util::future::join_all;
 use crate::clock::Clock;
 use crate::config::{Cluster as ClusterConfig, Config, SourcePolicy};
 use crate::pve::client::{Client, ClientError};
-use crate::pve::error::ApiError;
 use crate::pve::transport::Observer;
 use crate::sources::cluster_status::{self, ClusterStatus};
-use crate::sources::held::{Held, Refreshed};
-use crate::sources::metrics_export::{self, NodeSamples, Way};
+use crate::sources::metrics_export::{self, NodeSamples};
 use crate::sources::name::SourceName;
 use crate::sources::node_status::{self, NodeStatus};
 use crate::sources::pace::Pace;
-use crate::sources::resources::{self, Memory, Resources};
+use crate::sources::resources::{self, Resources};
+use crate::sources::source::{PerNode, Source, Whole, Wiring};
 use crate::sources::{permissions, version};
 use crate::subjects::cluster::Version;
 use crate::subjects::guest::Guest;
 use crate::subjects::permission::Permission;
 
+mod known;
 mod rows;
 
+pub use known::Known;
 pub use rows::Rows;
 
 /// How old a node's own status may get while it stands in for the node's samples.
@@ -56,14 +56,13 @@ pub struct ClusterSources {
     settings: Settings,
     clock: Clock,
     client: Arc<Client>,
-    memory: Arc<Mutex<Memory>>,
-    way: Arc<Way>,
-    resources: Arc<Held<Resources>>,
-    samples: Arc<Held<NodeSamples>>,
-    status: Arc<Held<ClusterStatus>>,
-    version: Arc<Held<Version>>,
-    permissions: Arc<Held<Arc<[Permission]>>>,
-    nodes: Mutex<BTreeMap<Arc<str>, Arc<Held<NodeStatus>>>>,
+    known: Arc<Known>,
+    resources: Whole<Resources>,
+    samples: Whole<NodeSamples>,
+    status: Whole<ClusterStatus>,
+    version: Whole<Version>,
+    permissions: Whole<Arc<[Permission]>>,
+    node_status: PerNode<NodeStatus>,
     scrapes: Mutex<Scrapes>,
     named_only: Mutex<Option<(Instant, Arc<[Guest]>)>>,
 }
@@ -86,25 +85,42 @@ impl ClusterSources {
         clock: &Clock,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, ClientError> {
-        let title = |source: SourceName| format!("{name}/{}", source.as_str());
-        let policies = SourceName::ALL
+        let client = Arc::new(Client::new(cluster, clock.clone(), observer)?);
+        let policies: BTreeMap<_, _> = SourceName::ALL
             .into_iter()
-            .map(|source| (source, config.source(name, source)));
+            .map(|source| (source, config.source(name, source)))
+            .collect();
+        let wiring = Wiring {
+            cluster: name,
+            client: &client,
+            clock,
+            limit: cluster.refresh_timeout,
+            policies: &policies,
+        };
+        let resources = resources::source(&wiring, cluster.guests.clone());
+        let status = wiring
+            .whole(SourceName::ClusterStatus, |client: Arc<Client>| async move {
+                cluster_status::fetch(&client).await
+            })
+            .damaged_by(|value| Some(value.damaged_rows));
+        let known = Arc::new(Known::new(resources.held(), status.held()));
         Ok(Self {
+            samples: metrics_export::source(&wiring, Arc::clone(&known)),
+            version: version::source(&wiring, cluster.endpoints.len() > 1 && !cluster.insecure_skip_verify),
+            permissions: permissions::source(&wiring),
+            node_status: wiring.per_node(
+                SourceName::NodeStatus,
+                |client: Arc<Client>, node: Arc<str>| async move { node_status::fetch(&client, &node).await },
+            ),
+            resources,
+            status,
+            known,
             settings: Settings {
                 config: cluster.clone(),
-                policies: policies.collect(),
+                policies,
                 authorities: cluster.ca_file.as_ref().and_then(|path| std::fs::read(path).ok()),
             },
-            client: Arc::new(Client::new(cluster, clock.clone(), observer)?),
-            memory: Arc::default(),
-            way: Arc::default(),
-            resources: Held::new(title(SourceName::Resources), clock.clone()),
-            samples: Held::new(title(SourceName::MetricsExport), clock.clone()),
-            status: Held::new(title(SourceName::ClusterStatus), clock.clone()),
-            version: Held::new(title(SourceName::Version), clock.clone()),
-            permissions: Held::new(title(SourceName::Permissions), clock.clone()),
-            nodes: Mutex::default(),
+            client,
             scrapes: Mutex::default(),
             named_only: Mutex::default(),
             name: name.to_owned(),
@@ -124,6 +140,18 @@ impl ClusterSources {
         &self.settings
     }
 
+    /// Every source, in the order of [`SourceName::ALL`].
+    fn sources(&self) -> [&dyn Source; SourceName::ALL.len()] {
+        [
+            &self.resources,
+            &self.samples,
+            &self.status,
+            &self.node_status,
+            &self.version,
+            &self.permissions,
+        ]
+    }
+
     /// Refreshes what `selection` needs and waits for what a scrape must not do without, until `deadline`.
     pub async fn refresh(&self, selection: &Selection, deadline: tokio::time::Instant) {
         let interval = self.note_scrape();
@@ -132,30 +160,27 @@ impl ClusterSources {
             // It tells which nodes there are.
             needed.insert(SourceName::Resources);
         }
+        needed.retain(|source| self.enabled(*source));
         let offline = self.client.offline().all();
-        self.refresh_whole(&needed, interval, deadline).await;
+        self.refresh_some(&needed, |source| source != SourceName::NodeStatus, interval, deadline)
+            .await;
         let gone = !self.client.offline().all().is_subset(&offline);
-        let status_works = self.status.record().up == Some(true);
-        if gone
-            && status_works
-            && needed.contains(&SourceName::ClusterStatus)
-            && self.enabled(SourceName::ClusterStatus)
-        {
+        let status_works = self.status.held().record().up == Some(true);
+        if gone && status_works && needed.contains(&SourceName::ClusterStatus) {
             // Nodes have gone, or the endpoint has: only the quorum tells which.
-            self.start(SourceName::ClusterStatus);
-            self.status.ended(deadline).await;
+            self.status.start();
+            self.status.held().ended(deadline).await;
         }
-        if selection.contains(&SourceName::Resources) && self.answered_by_minority() {
+        if needed.contains(&SourceName::Resources) && self.answered_by_minority() {
             // The first answer came from a side without quorum, and another endpoint has it.
-            for source in [SourceName::Resources, SourceName::MetricsExport] {
-                if selection.contains(&source) && self.enabled(source) {
-                    self.start(source);
-                }
+            self.resources.start();
+            if needed.contains(&SourceName::MetricsExport) {
+                self.samples.start();
             }
-            self.resources.ended(deadline).await;
+            self.resources.held().ended(deadline).await;
         }
-        if selection.contains(&SourceName::NodeStatus) {
-            self.refresh_nodes(interval, deadline).await;
+        if needed.contains(&SourceName::NodeStatus) {
+            self.refresh_node_status(interval, deadline).await;
         }
     }
 
@@ -169,14 +194,9 @@ impl ClusterSources {
         if last.is_none_or(|last| self.clock.now().saturating_duration_since(last) > window) {
             return;
         }
-        for source in SourceName::ALL {
-            if self.enabled(source) && self.held(source).is_some_and(Refreshed::retry_is_due) {
-                self.start(source);
-            }
-        }
-        for (node, held) in self.node_statuses() {
-            if held.retry_is_due() {
-                self.start_node(&node, &held);
+        for source in self.sources() {
+            if self.enabled(source.name()) {
+                source.retry();
             }
         }
         let client = Arc::clone(&self.client);
@@ -185,11 +205,6 @@ impl ClusterSources {
 
     fn enabled(&self, source: SourceName) -> bool {
         self.settings.policies.get(&source).is_some_and(|policy| policy.enabled)
-    }
-
-    fn pace(&self, source: SourceName) -> Pace {
-        let policy = self.settings.policies.get(&source);
-        Pace::new(source, policy.map_or(source.default_max_age(), |policy| policy.max_age))
     }
 
     fn note_scrape(&self) -> Duration {
@@ -215,121 +230,18 @@ impl ClusterSources {
         longest.get(usize::from(longest.len() > 2)).copied().unwrap_or_default()
     }
 
-    /// What holds the value of `source`; none for one that is kept per node.
-    fn held(&self, source: SourceName) -> Option<&dyn Refreshed> {
-        match source {
-            SourceName::Resources => Some(&*self.resources),
-            SourceName::MetricsExport => Some(&*self.samples),
-            SourceName::ClusterStatus => Some(&*self.status),
-            SourceName::Version => Some(&*self.version),
-            SourceName::Permissions => Some(&*self.permissions),
-            SourceName::NodeStatus => None,
-        }
-    }
-
     /// What is not there by `deadline` is served as it was, or is absent.
-    async fn refresh_whole(&self, selection: &Selection, interval: Duration, deadline: tokio::time::Instant) {
-        let mut waits = Vec::new();
-        for source in SourceName::ALL
-            .into_iter()
-            .filter(|source| selection.contains(source) && self.enabled(*source))
-        {
-            let Some(held) = self.held(source) else { continue };
-            let need = held.need(self.pace(source), interval);
-            if need.refresh {
-                self.start(source);
-            }
-            if need.wait {
-                waits.push(held.ended(deadline));
-            }
-        }
-        join_all(waits).await;
-    }
-
-    fn start(&self, source: SourceName) {
-        let client = Arc::clone(&self.client);
-        match source {
-            SourceName::Resources => {
-                let (name, filter) = (self.name.clone(), self.settings.config.guests.clone());
-                let (memory, now) = (Arc::clone(&self.memory), self.clock.now());
-                self.resources.refresh(self.in_time(source, async move {
-                    resources::fetch(&client, &name, &filter, &memory, now).await
-                }));
-            }
-            SourceName::MetricsExport => {
-                let (way, clock) = (Arc::clone(&self.way), self.clock.clone());
-                let online = self.known_nodes(true);
-                self.samples.refresh(self.in_time(source, async move {
-                    metrics_export::fetch(&client, &way, &clock, &online).await
-                }));
-            }
-            SourceName::ClusterStatus => {
-                self.status
-                    .refresh(self.in_time(source, async move { cluster_status::fetch(&client).await }));
-            }
-            SourceName::Version => {
-                let config = &self.settings.config;
-                let several = config.endpoints.len() > 1 && !config.insecure_skip_verify;
-                self.version.refresh(self.in_time(source, async move {
-                    let version = version::fetch(&client).await?;
-                    if several && let Err(error) = client.learn_fingerprints().await {
-                        tracing::debug!(%error, "fingerprints of the other nodes stay unknown");
-                    }
-                    Ok(version)
-                }));
-            }
-            SourceName::Permissions => {
-                let name = self.name.clone();
-                let sources: Vec<_> = SourceName::ALL
-                    .into_iter()
-                    .filter(|source| self.enabled(*source))
-                    .collect();
-                self.permissions.refresh(self.in_time(source, async move {
-                    permissions::fetch(&client, &name, &sources).await
-                }));
-            }
-            SourceName::NodeStatus => {}
-        }
-    }
-
-    fn start_node(&self, node: &Arc<str>, held: &Arc<Held<NodeStatus>>) {
-        let (client, node) = (Arc::clone(&self.client), Arc::clone(node));
-        held.refresh(self.in_time(SourceName::NodeStatus, async move {
-            node_status::fetch(&client, &node).await
-        }));
-    }
-
-    /// `fetch`, with the time that a whole refresh may take.
-    fn in_time<T, F: Future<Output = Result<T, ApiError>>>(
+    async fn refresh_some(
         &self,
-        source: SourceName,
-        fetch: F,
-    ) -> impl Future<Output = Result<T, ApiError>> + use<T, F> {
-        let limit = self.settings.config.refresh_timeout;
-        let endpoint = format!("cluster {}", self.name);
-        async move {
-            tokio::time::timeout(limit, fetch).await.unwrap_or_else(|_| {
-                Err(ApiError::Timeout {
-                    endpoint,
-                    path: source.endpoint().to_owned(),
-                    limit,
-                })
-            })
-        }
-    }
-
-    /// The nodes that are known, or only those online.
-    fn known_nodes(&self, only_online: bool) -> Vec<Arc<str>> {
-        let wanted = |up: Option<bool>| !only_online || up == Some(true);
-        if let Some(resources) = self.resources.latest() {
-            let nodes = resources.value.nodes.iter().filter(|(_, node)| wanted(node.up));
-            nodes.map(|(name, _)| Arc::clone(name)).collect()
-        } else if let Some(status) = self.status.latest() {
-            let nodes = status.value.nodes.iter().filter(|(_, member)| wanted(member.online));
-            nodes.map(|(name, _)| Arc::clone(name)).collect()
-        } else {
-            Vec::new()
-        }
+        needed: &Selection,
+        wanted: impl Fn(SourceName) -> bool,
+        interval: Duration,
+        deadline: tokio::time::Instant,
+    ) {
+        let sources = self.sources().into_iter();
+        let due = sources.filter(|source| needed.contains(&source.name()) && wanted(source.name()));
+        let waits: Vec<_> = due.flat_map(|source| source.refresh(interval, deadline)).collect();
+        join_all(waits).await;
     }
 
     /// Whether the newest resources came from an endpoint that turned out to have no quorum, and another one is preferred since.
@@ -337,10 +249,8 @@ impl ClusterSources {
         let endpoints = self.client.endpoints().all();
         let quorate = |index: usize| endpoints.get(index).and_then(|endpoint| endpoint.quorate);
         let active = self.client.active_endpoint();
-        let resources = self
-            .resources
-            .latest()
-            .filter(|_| self.resources.record().up == Some(true));
+        let held = self.resources.held();
+        let resources = held.latest().filter(|_| held.record().up == Some(true));
         resources.is_some_and(|resources| {
             quorate(resources.value.endpoint) == Some(false)
                 && resources.value.preferred != active
@@ -348,51 +258,25 @@ impl ClusterSources {
         })
     }
 
-    fn node_statuses(&self) -> BTreeMap<Arc<str>, Arc<Held<NodeStatus>>> {
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    async fn refresh_nodes(&self, interval: Duration, deadline: tokio::time::Instant) {
-        if !self.enabled(SourceName::NodeStatus) {
-            return;
-        }
-        let listed = self.known_nodes(false);
-        let statuses = {
-            let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-            nodes.retain(|node, _| listed.contains(node));
-            for node in &listed {
-                nodes.entry(Arc::clone(node)).or_insert_with(|| {
-                    let title = format!("{}/{}/{node}", self.name, SourceName::NodeStatus.as_str());
-                    Held::new(title, self.clock.clone())
-                });
+    async fn refresh_node_status(&self, interval: Duration, deadline: tokio::time::Instant) {
+        self.node_status.set_nodes(&self.known.nodes(false));
+        let samples = self.samples.servable(interval);
+        let pace = |node: &Arc<str>| {
+            let sampled = samples
+                .as_ref()
+                .is_some_and(|samples| samples.value.nodes.contains_key(node));
+            if sampled {
+                self.node_status.pace()
+            } else {
+                self.stand_in_pace()
             }
-            nodes.clone()
         };
-        let samples = self.samples.servable(self.pace(SourceName::MetricsExport), interval);
-        let mut waits = Vec::new();
-        for (node, held) in &statuses {
-            let sampled = samples.as_ref().is_some_and(|samples| samples.nodes.contains_key(node));
-            let need = held.need(
-                if sampled {
-                    self.pace(SourceName::NodeStatus)
-                } else {
-                    self.stand_in_pace()
-                },
-                interval,
-            );
-            if need.refresh {
-                self.start_node(node, held);
-            }
-            if need.wait {
-                waits.push(held.ended(deadline));
-            }
-        }
-        join_all(waits).await;
+        self.node_status.refresh_at(pace, interval, deadline).await;
     }
 
     /// The pace of a node's own status while it stands in for the node's samples.
     fn stand_in_pace(&self) -> Pace {
-        let pace = self.pace(SourceName::NodeStatus);
+        let pace = self.node_status.pace();
         Pace {
             max_age: pace.max_age.min(STAND_IN_MAX_AGE),
             ..pace

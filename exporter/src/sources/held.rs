@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -117,13 +116,10 @@ impl<T: Send + Sync + 'static> Held<T> {
 
     /// The newest value if it may still be served.
     #[must_use]
-    pub fn servable(&self, pace: Pace, interval: Duration) -> Option<Arc<T>> {
+    pub fn servable(&self, pace: Pace, interval: Duration) -> Option<Dated<T>> {
         let now = self.clock.now();
-        self.lock()
-            .latest
-            .as_ref()
+        self.latest()
             .filter(|latest| now.saturating_duration_since(latest.at) < pace.max_stale(interval))
-            .map(|latest| Arc::clone(&latest.value))
     }
 
     /// How refreshes have gone. One that a scrape has waited for in vain counts as failed until it ends.
@@ -297,30 +293,6 @@ impl<T: Send + Sync + 'static> Drop for End<T> {
     }
 }
 
-/// A [`Held`] without the type of its value.
-pub trait Refreshed: Send + Sync {
-    /// As [`Held::need`].
-    fn need(&self, pace: Pace, interval: Duration) -> Need;
-    /// As [`Held::retry_is_due`].
-    fn retry_is_due(&self) -> bool;
-    /// As [`Held::ended`].
-    fn ended<'a>(&'a self, deadline: tokio::time::Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
-}
-
-impl<T: Send + Sync + 'static> Refreshed for Held<T> {
-    fn need(&self, pace: Pace, interval: Duration) -> Need {
-        self.need(pace, interval)
-    }
-
-    fn retry_is_due(&self) -> bool {
-        self.retry_is_due()
-    }
-
-    fn ended<'a>(&'a self, deadline: tokio::time::Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        Box::pin(self.ended(deadline))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -411,8 +383,8 @@ mod tests {
         clock.advance(5 * SECOND);
         assert!(held.retry_is_due(), "a success resets the back-off");
         assert_eq!(
-            held.servable(FAST, 15 * SECOND).as_deref(),
-            Some(&1),
+            held.servable(FAST, 15 * SECOND).map(|latest| *latest.value),
+            Some(1),
             "what it brought before is served on"
         );
     }

@@ -15,6 +15,9 @@ use crate::pve::api;
 use crate::pve::client::{Client, Place, Request};
 use crate::pve::error::{ApiError, DecodeError};
 use crate::pve::perl;
+use crate::sources::cluster::Known;
+use crate::sources::name::SourceName;
+use crate::sources::source::{Whole, Wiring};
 use crate::subjects::node::Activity;
 
 /// What the call for all nodes gets before another way is taken: PVE's own fan-out may take 20 s for each node that hangs.
@@ -64,6 +67,16 @@ impl Way {
     fn choose(&self, choice: Choice) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = choice;
     }
+}
+
+/// The source.
+pub fn source(wiring: &Wiring<'_>, known: Arc<Known>) -> Whole<NodeSamples> {
+    let (way, clock) = (Arc::<Way>::default(), wiring.clock.clone());
+    let source = wiring.whole(SourceName::MetricsExport, move |client: Arc<Client>| {
+        let (way, clock, online) = (Arc::clone(&way), clock.clone(), known.nodes(true));
+        async move { fetch(&client, &way, &clock, &online).await }
+    });
+    source.damaged_by(|value| Some(value.damaged_rows))
 }
 
 /// Reads the samples of `online` nodes.

@@ -8,7 +8,19 @@ use crate::pve::api::access_permissions::Permissions;
 use crate::pve::client::{Client, Request};
 use crate::pve::error::ApiError;
 use crate::sources::name::SourceName;
+use crate::sources::source::{Whole, Wiring};
 use crate::subjects::permission::Permission;
+
+/// The source; what it looks for is what the sources that are switched on need.
+pub fn source(wiring: &Wiring<'_>) -> Whole<Arc<[Permission]>> {
+    let cluster: Arc<str> = wiring.cluster.into();
+    let enabled = wiring.policies.iter().filter(|(_, policy)| policy.enabled);
+    let sources: Arc<[SourceName]> = enabled.map(|(source, _)| *source).collect();
+    wiring.whole(SourceName::Permissions, move |client: Arc<Client>| {
+        let (cluster, sources) = (Arc::clone(&cluster), Arc::clone(&sources));
+        async move { fetch(&client, &cluster, &sources).await }
+    })
+}
 
 /// Reads the token's privileges and compares them with what `sources` need.
 ///

@@ -10,6 +10,8 @@ use crate::pve::api::cluster_resources::{Row, decode};
 use crate::pve::client::{Client, Request};
 use crate::pve::error::{ApiError, DecodeError};
 use crate::sources::counters::Counter;
+use crate::sources::name::SourceName;
+use crate::sources::source::{Whole, Wiring};
 use crate::subjects::guest::{Figures, Guest, GuestText, fold_state};
 use crate::subjects::network::Network;
 use crate::subjects::node;
@@ -112,6 +114,18 @@ impl Memory {
             .retain(|_, guest| now.saturating_duration_since(guest.seen_at) < TEXT_REMEMBERED);
         self.texts.retain(|text| Arc::strong_count(text) > 1);
     }
+}
+
+/// The source, for the guests that `filter` admits.
+pub fn source(wiring: &Wiring<'_>, filter: GuestFilter) -> Whole<Resources> {
+    let (cluster, filter): (Arc<str>, _) = (wiring.cluster.into(), Arc::new(filter));
+    let (memory, clock) = (Arc::<Mutex<Memory>>::default(), wiring.clock.clone());
+    let source = wiring.whole(SourceName::Resources, move |client: Arc<Client>| {
+        let (cluster, filter, memory) = (Arc::clone(&cluster), Arc::clone(&filter), Arc::clone(&memory));
+        let now = clock.now();
+        async move { fetch(&client, &cluster, &filter, &memory, now).await }
+    });
+    source.damaged_by(|value| Some(value.damaged_rows))
 }
 
 /// Reads the list, and tells the client which nodes are offline.

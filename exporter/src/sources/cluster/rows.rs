@@ -8,10 +8,11 @@ use super::{ClusterSources, Selection};
 use crate::metrics::labels::Identity;
 use crate::pve::endpoints::Endpoint;
 use crate::sources::cluster_status::ClusterStatus;
-use crate::sources::held::{Dated, Held, Record};
+use crate::sources::held::{Dated, Record};
 use crate::sources::metrics_export::NodeSamples;
 use crate::sources::name::SourceName;
 use crate::sources::resources::{Resources, StorageRow, TEXT_REMEMBERED};
+use crate::sources::source::{Source as _, Whole};
 use crate::subjects::api::Api;
 use crate::subjects::cluster::Cluster;
 use crate::subjects::guest::Guest;
@@ -52,11 +53,11 @@ impl ClusterSources {
     pub fn rows(&self, selection: &Selection) -> Rows {
         let interval = self.interval();
         let shown = |source: SourceName| selection.contains(&source) && self.enabled(source);
-        let resources = self.shown(SourceName::Resources, &self.resources, selection, interval);
-        let samples = self.shown(SourceName::MetricsExport, &self.samples, selection, interval);
-        let status = self.shown(SourceName::ClusterStatus, &self.status, selection, interval);
-        let version = self.shown(SourceName::Version, &self.version, selection, interval);
-        let permissions = self.shown(SourceName::Permissions, &self.permissions, selection, interval);
+        let resources = self.shown(&self.resources, selection, interval);
+        let samples = self.shown(&self.samples, selection, interval);
+        let status = self.shown(&self.status, selection, interval);
+        let version = self.shown(&self.version, selection, interval);
+        let permissions = self.shown(&self.permissions, selection, interval);
         let remembered = if resources.is_none() && shown(SourceName::Resources) {
             self.remembered()
         } else {
@@ -100,16 +101,18 @@ impl ClusterSources {
         }
     }
 
-    /// What `held` holds, if the scrape asks for it and it may still be served.
+    /// What `source` holds, if the scrape asks for it and it may still be served.
     fn shown<T: Send + Sync + 'static>(
         &self,
-        source: SourceName,
-        held: &Held<T>,
+        source: &Whole<T>,
         selection: &Selection,
         interval: Duration,
     ) -> Option<Arc<T>> {
-        let shown = selection.contains(&source) && self.enabled(source);
-        shown.then(|| held.servable(self.pace(source), interval)).flatten()
+        let shown = selection.contains(&source.name()) && self.enabled(source.name());
+        shown
+            .then(|| source.servable(interval))
+            .flatten()
+            .map(|latest| latest.value)
     }
 
     fn reachable(&self) -> Option<bool> {
@@ -127,6 +130,7 @@ impl ClusterSources {
     fn remembered(&self) -> Option<Dated<Resources>> {
         let now = self.clock.now();
         self.resources
+            .held()
             .latest()
             .filter(|latest| now.saturating_duration_since(latest.at) < TEXT_REMEMBERED)
     }
@@ -157,7 +161,7 @@ impl ClusterSources {
     }
 
     fn node_rows(&self, parts: &Parts<'_>, interval: Duration) -> Arc<[Node]> {
-        let statuses = self.node_statuses();
+        let statuses = self.node_status.nodes();
         let named = parts.resources.or(parts.remembered);
         let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
         names.extend(named.into_iter().flat_map(|resources| resources.nodes.keys().cloned()));
@@ -180,7 +184,7 @@ impl ClusterSources {
             let online = up != Some(false) && !self.client.offline().contains(&name);
             let own = |pace| {
                 let held = statuses.get(&name).filter(|_| parts.with_node_status && online)?;
-                held.servable(pace, interval)
+                held.servable(pace, interval).map(|latest| latest.value)
             };
             let sampled = parts
                 .samples
@@ -203,7 +207,7 @@ impl ClusterSources {
                 cgroup_mode: text.and_then(|row| row.cgroup_mode),
                 figures: row.map(|row| row.figures).unwrap_or_default(),
                 activity: activity.unwrap_or_default(),
-                system: own(self.pace(SourceName::NodeStatus)).map(|own| Arc::clone(&own.system)),
+                system: own(self.node_status.pace()).map(|own| Arc::clone(&own.system)),
                 name,
             }
         };
@@ -239,29 +243,33 @@ impl ClusterSources {
     }
 
     fn source_rows(&self, selection: &Selection) -> (Arc<[Source]>, Arc<[SourceFailure]>) {
-        let mut rows = SourceRows {
-            cluster: &self.name,
-            sources: Vec::new(),
-            failures: Vec::new(),
-        };
-        for source in SourceName::ALL
-            .into_iter()
-            .filter(|source| selection.contains(source) && self.enabled(*source))
-        {
-            match source {
-                SourceName::Resources => rows.add(source, "", &self.resources, |value| Some(value.damaged_rows)),
-                SourceName::MetricsExport => rows.add(source, "", &self.samples, |value| Some(value.damaged_rows)),
-                SourceName::ClusterStatus => rows.add(source, "", &self.status, |value| Some(value.damaged_rows)),
-                SourceName::Version => rows.add(source, "", &self.version, |_| None),
-                SourceName::Permissions => rows.add(source, "", &self.permissions, |_| None),
-                SourceName::NodeStatus => {
-                    for (node, held) in self.node_statuses() {
-                        rows.add(source, &node, &held, |_| None);
-                    }
-                }
+        let (mut rows, mut failed) = (Vec::new(), Vec::new());
+        let sources = self.sources().into_iter();
+        for source in sources.filter(|source| selection.contains(&source.name()) && self.enabled(source.name())) {
+            for outcome in source.outcomes() {
+                let labels = [
+                    ("pve_cluster", &*self.name),
+                    ("source", source.name().as_str()),
+                    ("node", &*outcome.node),
+                ];
+                let Record {
+                    up, duration, failures, ..
+                } = outcome.record;
+                rows.push(Source {
+                    identity: Identity::new(&labels),
+                    up,
+                    duration: duration.map(|duration| duration.as_secs_f64()),
+                    last_success: outcome.last_success,
+                    damaged_rows: outcome.damaged_rows,
+                });
+                let [cluster, source, node] = labels;
+                failed.extend(failures.into_iter().map(|(reason, failures)| SourceFailure {
+                    identity: Identity::new(&[cluster, source, node, ("reason", reason.as_str())]),
+                    failures,
+                }));
             }
         }
-        (rows.sources.into(), rows.failures.into())
+        (rows.into(), failed.into())
     }
 }
 
@@ -273,42 +281,4 @@ struct Parts<'a> {
     samples: Option<&'a NodeSamples>,
     status: Option<&'a ClusterStatus>,
     with_node_status: bool,
-}
-
-struct SourceRows<'a> {
-    cluster: &'a str,
-    sources: Vec<Source>,
-    failures: Vec<SourceFailure>,
-}
-
-impl SourceRows<'_> {
-    fn add<T: Send + Sync + 'static>(
-        &mut self,
-        source: SourceName,
-        node: &str,
-        held: &Held<T>,
-        damaged_rows: impl FnOnce(&T) -> Option<u64>,
-    ) {
-        let Record {
-            up, duration, failures, ..
-        } = held.record();
-        let latest = held.latest();
-        let labels = [
-            ("pve_cluster", self.cluster),
-            ("source", source.as_str()),
-            ("node", node),
-        ];
-        self.sources.push(Source {
-            identity: Identity::new(&labels),
-            up,
-            duration: duration.map(|duration| duration.as_secs_f64()),
-            last_success: latest.as_ref().map(|latest| latest.unix_seconds),
-            damaged_rows: latest.as_ref().and_then(|latest| damaged_rows(&latest.value)),
-        });
-        for (reason, failures) in failures {
-            let [cluster, source, node] = labels;
-            let identity = Identity::new(&[cluster, source, node, ("reason", reason.as_str())]);
-            self.failures.push(SourceFailure { identity, failures });
-        }
-    }
 }

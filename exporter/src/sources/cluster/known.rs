@@ -1,0 +1,39 @@
+//! What is known of a cluster's nodes, for the sources that ask each of them.
+
+use std::sync::Arc;
+
+use crate::sources::cluster_status::ClusterStatus;
+use crate::sources::held::Held;
+use crate::sources::resources::Resources;
+
+/// The newest lists of nodes and guests, however old.
+pub struct Known {
+    resources: Arc<Held<Resources>>,
+    status: Arc<Held<ClusterStatus>>,
+}
+
+impl Known {
+    /// Looks into what these hold.
+    #[must_use]
+    pub fn new(resources: &Arc<Held<Resources>>, status: &Arc<Held<ClusterStatus>>) -> Self {
+        Self {
+            resources: Arc::clone(resources),
+            status: Arc::clone(status),
+        }
+    }
+
+    /// The nodes that are known, or only those online.
+    #[must_use]
+    pub fn nodes(&self, only_online: bool) -> Vec<Arc<str>> {
+        let wanted = |up: Option<bool>| !only_online || up == Some(true);
+        if let Some(resources) = self.resources.latest() {
+            let nodes = resources.value.nodes.iter().filter(|(_, node)| wanted(node.up));
+            nodes.map(|(name, _)| Arc::clone(name)).collect()
+        } else if let Some(status) = self.status.latest() {
+            let nodes = status.value.nodes.iter().filter(|(_, member)| wanted(member.online));
+            nodes.map(|(name, _)| Arc::clone(name)).collect()
+        } else {
+            Vec::new()
+        }
+    }
+}

@@ -31,7 +31,7 @@ pub use guests::{GuestFilter, GuestKind, GuestSelector, VmidRange, VmidRangeErro
 pub use problem::{ConfigError, Place, Problem};
 pub use reference::reference;
 pub use secret::{Secret, SecretError, TokenFile, TokenSource};
-pub use settings::{DEFAULT_PORT, Log, LogFormat, LogLevel, Metrics, Scrape, SourceSettings, Web};
+pub use settings::{DEFAULT_PORT, Log, LogFormat, LogLevel, MOST_FAILED_TASKS, Metrics, Scrape, SourceSettings, Web};
 pub use token_id::{TokenId, TokenIdError};
 
 /// The file that is read when none is named.

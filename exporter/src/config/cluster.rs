@@ -45,6 +45,8 @@ pub struct Cluster {
     pub body_limit: u64,
     /// The guests that are reported on.
     pub guests: GuestFilter,
+    /// The tag of guests that should run, beside those that HA or their own configuration starts.
+    pub expected_up_tag: Option<String>,
     /// What differs from `[sources]` for this cluster.
     pub sources: BTreeMap<SourceName, SourceSettings>,
 }
@@ -67,6 +69,7 @@ impl Cluster {
             refresh_timeout: refresh_timeout(),
             body_limit: body_limit(),
             guests: GuestFilter::default(),
+            expected_up_tag: None,
             sources: BTreeMap::new(),
         }
     }
@@ -98,6 +101,16 @@ const fn body_limit() -> u64 {
     64 << 20
 }
 
+fn tag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let tag = String::deserialize(deserializer)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '.');
+    if tag.is_empty() || !tag.chars().all(allowed) {
+        let problem = format!("{tag:?} is no tag; write one as PVE shows it, such as \"always-on\"");
+        return Err(serde::de::Error::custom(problem));
+    }
+    Ok(Some(tag))
+}
+
 /// A cluster as it is written, before its secret is located.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -124,6 +137,8 @@ pub(super) struct ClusterTable {
     body_limit: u64,
     #[serde(default)]
     guests: GuestFilter,
+    #[serde(default, deserialize_with = "tag")]
+    expected_up_tag: Option<String>,
     #[serde(default)]
     sources: BTreeMap<SourceName, SourceSettings>,
 }
@@ -145,6 +160,7 @@ impl ClusterTable {
             refresh_timeout: self.refresh_timeout,
             body_limit: self.body_limit,
             guests: self.guests,
+            expected_up_tag: self.expected_up_tag,
             sources: self.sources,
         }
     }

@@ -13,7 +13,9 @@ use super::cluster::{Cluster, ClusterTable};
 use super::layers::{Layers, variable_of};
 use super::problem::{Place, Problem};
 use super::secret::{TokenFile, TokenSource};
+use super::settings::SourceSettings;
 use super::{Config, DEFAULT_PATH, EXAMPLE, LoadOptions, keys};
+use crate::sources::name::SourceName;
 
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
@@ -58,10 +60,12 @@ impl<'a> Resolver<'a> {
             sources: self.section(&["sources"]),
             clusters: BTreeMap::new(),
         };
+        self.check_sources(&["sources"], &config.sources);
         match self.root.get("clusters").cloned() {
             Some(Value::Dict(_, clusters)) if !clusters.is_empty() => {
                 for name in clusters.keys() {
                     if let Some(cluster) = self.cluster(name) {
+                        self.check_sources(&["clusters", name, "sources"], &cluster.sources);
                         config.clusters.insert(name.clone(), cluster);
                     }
                 }
@@ -73,6 +77,18 @@ impl<'a> Resolver<'a> {
             ),
         }
         (config, self.problems)
+    }
+
+    /// Refuses what some sources must not be asked.
+    fn check_sources(&mut self, path: &[&str], sources: &BTreeMap<SourceName, SourceSettings>) {
+        for (source, settings) in sources {
+            let least = source.least_max_age();
+            if settings.max_age.is_some_and(|max_age| max_age < least) {
+                let least = humantime::format_duration(least);
+                let path = [path, &[source.as_str(), "max_age"]].concat();
+                self.complain(&path, format!("must be at least {least}, to spare PVE"));
+            }
+        }
     }
 
     fn no_cluster(&mut self) {

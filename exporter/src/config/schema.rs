@@ -101,7 +101,7 @@ pub(super) fn is_required(key: &Key) -> bool {
 }
 
 const ENABLED: &str = "Whether the source is read.";
-const MAX_AGE: &str = "The age at which its data is read again, at least `1s`.";
+const MAX_AGE: &str = "The age at which its data is read again, at least `1s` (`qemu`: `30s`, `replication`: `2min`).";
 
 const SELECTOR: &[Key] = &[
     key("types", Kind::List("[\"qemu\"]"), "[]", "Kinds: `qemu`, `lxc`."),
@@ -191,6 +191,36 @@ pub(super) const SECTIONS: &[Section] = &[
                 Kind::Number,
                 "",
                 "The most series that one scrape may return. Unlimited when absent.",
+            ),
+            key(
+                "guest_drives",
+                Kind::Boolean,
+                "true",
+                "Whether each drive of a guest has series of its own (`pve_guest_drive_*`).",
+            ),
+            key(
+                "guest_interfaces",
+                Kind::Boolean,
+                "true",
+                "Whether each network interface of a guest has series of its own (`pve_guest_interface_*`).",
+            ),
+            key(
+                "guest_balloon",
+                Kind::Boolean,
+                "false",
+                "Whether the statistics of a virtual machine's balloon are exposed (`pve_guest_balloon_*`; its size always is).",
+            ),
+            key(
+                "snapshot_names",
+                Kind::Boolean,
+                "false",
+                "Whether each snapshot has a series of its own (`pve_snapshot_*`).",
+            ),
+            key(
+                "failed_tasks",
+                Kind::Number,
+                "0",
+                "How many of each cluster's newest failed tasks are named one by one (`pve_task_failed_info`), at most 100. Their UPIDs hold the names of users.",
             ),
         ],
     },
@@ -289,6 +319,12 @@ pub(super) const SECTIONS: &[Section] = &[
                 Kind::Size,
                 "\"64MiB\"",
                 "The largest answer that is read.",
+            ),
+            key(
+                "expected_up_tag",
+                Kind::Text("\"always-on\""),
+                "",
+                "The tag of guests that should run (`pve_guest_expected_up`), beside those that HA or `onboot` starts.",
             ),
         ],
     },

@@ -127,8 +127,11 @@ impl Default for Scrape {
     }
 }
 
+/// The most failed tasks that are named one by one.
+pub const MOST_FAILED_TASKS: usize = 100;
+
 /// `[metrics]`: which metrics are exposed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metrics {
     /// Names of metrics that are left out; `*` stands for any text.
@@ -136,6 +139,31 @@ pub struct Metrics {
     pub drop: Vec<String>,
     /// The most series that one scrape may return; none means no limit.
     pub series_budget: Option<u64>,
+    /// Whether each drive of a guest has series of its own.
+    pub guest_drives: bool,
+    /// Whether each network interface of a guest has series of its own.
+    pub guest_interfaces: bool,
+    /// Whether the balloon statistics of virtual machines are exposed.
+    pub guest_balloon: bool,
+    /// Whether each snapshot has a series of its own.
+    pub snapshot_names: bool,
+    /// How many of the newest failed tasks are named one by one.
+    #[serde(deserialize_with = "failed_tasks")]
+    pub failed_tasks: usize,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            drop: Vec::new(),
+            series_budget: None,
+            guest_drives: true,
+            guest_interfaces: true,
+            guest_balloon: false,
+            snapshot_names: false,
+            failed_tasks: 0,
+        }
+    }
 }
 
 impl Metrics {
@@ -187,6 +215,16 @@ impl SourceSettings {
             max_age: self.max_age.or(fallback.max_age),
         }
     }
+}
+
+fn failed_tasks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let number = usize::deserialize(deserializer)?;
+    if number > MOST_FAILED_TASKS {
+        return Err(D::Error::custom(format!(
+            "{number} is too many; write a number from 0 to {MOST_FAILED_TASKS}"
+        )));
+    }
+    Ok(number)
 }
 
 fn name_patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {

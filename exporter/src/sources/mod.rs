@@ -3,10 +3,12 @@
 //! [`held`] is the one primitive that keeps a value, its age and its outcome; [`cluster`] brings the sources of one cluster
 //! together and puts the rows of a scrape in order.
 
+pub mod cached;
 pub mod cluster;
 pub mod cluster_status;
 pub mod counters;
 pub mod held;
+pub mod merged;
 pub mod metrics_export;
 pub mod name;
 pub mod node_status;

@@ -24,6 +24,38 @@ pub enum SourceName {
     Version,
     /// `GET /access/permissions`.
     Permissions,
+    /// `GET /cluster/tasks`.
+    Tasks,
+    /// `GET /nodes/{node}/tasks`, which holds what is listed there no more.
+    TaskArchive,
+    /// `GET /nodes/{node}/tasks/{upid}/log`, of tasks that make backups.
+    BackupLogs,
+    /// `GET /cluster/backup`.
+    BackupJobs,
+    /// `GET /cluster/backup-info/not-backed-up`.
+    BackupCoverage,
+    /// `GET /nodes/{node}/storage/{storage}/content`.
+    BackupVolumes,
+    /// `GET /cluster/ha/status/manager_status`.
+    HaManager,
+    /// `GET /cluster/ha/status/current`.
+    HaStatus,
+    /// `GET /cluster/ha/rules`, or `/cluster/ha/groups` before PVE 9.
+    HaRules,
+    /// `GET /cluster/replication`.
+    ReplicationJobs,
+    /// `GET /nodes/{node}/replication`.
+    Replication,
+    /// `GET /nodes/{node}/qemu?full=1`.
+    Qemu,
+    /// `GET /nodes/{node}/lxc`.
+    Lxc,
+    /// `GET /nodes/{node}/netstat`.
+    Netstat,
+    /// `GET /nodes/{node}/{qemu,lxc}/{vmid}/pending`.
+    GuestConfig,
+    /// `GET /nodes/{node}/{qemu,lxc}/{vmid}/snapshot`.
+    Snapshots,
 }
 
 impl SourceName {
@@ -47,6 +79,22 @@ impl SourceName {
             Self::NodeStatus => "node_status",
             Self::Version => "version",
             Self::Permissions => "permissions",
+            Self::Tasks => "tasks",
+            Self::TaskArchive => "task_archive",
+            Self::BackupLogs => "backup_logs",
+            Self::BackupJobs => "backup_jobs",
+            Self::BackupCoverage => "backup_coverage",
+            Self::BackupVolumes => "backup_volumes",
+            Self::HaManager => "ha_manager",
+            Self::HaStatus => "ha_status",
+            Self::HaRules => "ha_rules",
+            Self::ReplicationJobs => "replication_jobs",
+            Self::Replication => "replication",
+            Self::Qemu => "qemu",
+            Self::Lxc => "lxc",
+            Self::Netstat => "netstat",
+            Self::GuestConfig => "guest_config",
+            Self::Snapshots => "snapshots",
         }
     }
 
@@ -60,6 +108,22 @@ impl SourceName {
             Self::NodeStatus => "/nodes/{node}/status",
             Self::Version => "/version",
             Self::Permissions => "/access/permissions",
+            Self::Tasks => "/cluster/tasks",
+            Self::TaskArchive => "/nodes/{node}/tasks",
+            Self::BackupLogs => "/nodes/{node}/tasks/{upid}/log",
+            Self::BackupJobs => "/cluster/backup",
+            Self::BackupCoverage => "/cluster/backup-info/not-backed-up",
+            Self::BackupVolumes => "/nodes/{node}/storage/{storage}/content",
+            Self::HaManager => "/cluster/ha/status/manager_status",
+            Self::HaStatus => "/cluster/ha/status/current",
+            Self::HaRules => "/cluster/ha/rules",
+            Self::ReplicationJobs => "/cluster/replication",
+            Self::Replication => "/nodes/{node}/replication",
+            Self::Qemu => "/nodes/{node}/qemu?full=1",
+            Self::Lxc => "/nodes/{node}/lxc",
+            Self::Netstat => "/nodes/{node}/netstat",
+            Self::GuestConfig => "/nodes/{node}/{qemu,lxc}/{vmid}/pending",
+            Self::Snapshots => "/nodes/{node}/{qemu,lxc}/{vmid}/snapshot",
         }
     }
 
@@ -69,16 +133,39 @@ impl SourceName {
         match self {
             // pvestatd samples every 10 s: asking more often brings nothing new.
             Self::Resources | Self::MetricsExport => Duration::from_secs(10),
-            Self::ClusterStatus => Duration::from_secs(30),
-            Self::NodeStatus => Duration::from_secs(300),
-            Self::Version | Self::Permissions => Duration::from_secs(3600),
+            Self::ClusterStatus | Self::HaManager | Self::Tasks => Duration::from_secs(30),
+            Self::HaStatus | Self::Qemu | Self::Lxc | Self::Netstat | Self::BackupLogs => Duration::from_secs(60),
+            Self::NodeStatus
+            | Self::BackupJobs
+            | Self::BackupCoverage
+            | Self::ReplicationJobs
+            | Self::Replication
+            | Self::TaskArchive => Duration::from_secs(300),
+            Self::BackupVolumes => Duration::from_secs(1800),
+            Self::Version | Self::Permissions | Self::HaRules | Self::GuestConfig => Duration::from_secs(3600),
+            Self::Snapshots => Duration::from_secs(6 * 3600),
+        }
+    }
+
+    /// The shortest max-age that may be configured.
+    #[must_use]
+    pub const fn least_max_age(self) -> Duration {
+        match self {
+            // Each call takes a lock that the whole cluster shares.
+            Self::Replication => Duration::from_secs(120),
+            // QEMU's monitor serves one client at a time, and pvestatd is one every 10 s.
+            Self::Qemu => Duration::from_secs(30),
+            _ => Duration::from_secs(1),
         }
     }
 
     /// What one request occupies.
     #[must_use]
     pub const fn cost(self) -> Cost {
-        Cost::Cheap
+        match self {
+            Self::Qemu | Self::Lxc | Self::Replication | Self::BackupVolumes => Cost::Slow,
+            _ => Cost::Cheap,
+        }
     }
 
     /// The privileges it needs, each with the path on which PVE checks it.
@@ -92,9 +179,23 @@ impl SourceName {
                 ("Pool.Audit", "/pool"),
                 ("SDN.Audit", "/sdn"),
             ],
-            Self::MetricsExport | Self::ClusterStatus => &[("Sys.Audit", "/")],
-            Self::NodeStatus => &[("Sys.Audit", "/nodes")],
-            Self::Version | Self::Permissions => &[],
+            Self::MetricsExport
+            | Self::ClusterStatus
+            | Self::Tasks
+            | Self::BackupJobs
+            | Self::HaManager
+            | Self::HaStatus
+            | Self::HaRules => &[("Sys.Audit", "/")],
+            Self::BackupCoverage => &[("Sys.Audit", "/"), ("VM.Audit", "/vms")],
+            Self::NodeStatus | Self::TaskArchive | Self::BackupLogs | Self::Netstat => &[("Sys.Audit", "/nodes")],
+            Self::ReplicationJobs
+            | Self::Replication
+            | Self::Qemu
+            | Self::Lxc
+            | Self::GuestConfig
+            | Self::Snapshots => &[("VM.Audit", "/vms")],
+            // Without Datastore.Allocate, or Datastore.AllocateSpace and VM.Backup, PVE hides the volumes; then nobody asks.
+            Self::BackupVolumes | Self::Version | Self::Permissions => &[],
         }
     }
 }

@@ -25,7 +25,16 @@ impl Pace {
         Self {
             max_age,
             awaited: matches!(source, SourceName::Resources | SourceName::MetricsExport),
-            live: !matches!(source, SourceName::Version | SourceName::Permissions),
+            live: !matches!(
+                source,
+                SourceName::Version
+                    | SourceName::Permissions
+                    | SourceName::HaRules
+                    | SourceName::BackupJobs
+                    | SourceName::BackupCoverage
+                    | SourceName::BackupVolumes
+                    | SourceName::ReplicationJobs
+            ),
         }
     }
 

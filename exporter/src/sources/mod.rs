@@ -6,11 +6,16 @@
 pub mod cluster;
 pub mod cluster_status;
 pub mod counters;
+pub mod ha_manager;
+pub mod ha_rules;
+pub mod ha_status;
 pub mod held;
 pub mod metrics_export;
 pub mod name;
 pub mod node_status;
 pub mod pace;
 pub mod permissions;
+pub mod replication;
+pub mod replication_jobs;
 pub mod resources;
 pub mod version;

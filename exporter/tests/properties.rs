@@ -229,8 +229,13 @@ fn decode_all(body: &[u8]) {
     drop(api::cluster_metrics_export::decode(body, drop));
     drop(api::cluster_resources::decode(body, drop));
     drop(api::cluster_status::decode(body, drop));
+    drop(api::ha_groups::decode(body, drop));
+    drop(api::ha_manager_status::decode(body).map(drop));
+    drop(api::ha_rules::decode(body, drop));
+    drop(api::ha_status::decode(body, drop));
     drop(api::node_status::decode(body).map(drop));
     drop(api::nodes::fingerprints(body));
+    drop(api::replication::decode(body, drop));
     drop(api::version::decode(body).map(drop));
 }
 

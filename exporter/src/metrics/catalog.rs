@@ -6,11 +6,15 @@ use crate::subjects::api::Api;
 use crate::subjects::cluster::Cluster;
 use crate::subjects::exporter::Exporter;
 use crate::subjects::guest::Guest;
+use crate::subjects::ha::{HaFencing, HaManager, HaRules};
+use crate::subjects::ha_guest::{HaGuest, HaGuestRequest};
+use crate::subjects::ha_node::HaNode;
 use crate::subjects::network::Network;
 use crate::subjects::node::Node;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::process::Process;
+use crate::subjects::replication::{ReplicationJob, ReplicationState};
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
 
@@ -77,11 +81,19 @@ pub fn catalog() -> Vec<Group> {
         group::<Source>(),
         group::<SourceFailure>(),
         group::<Permission>(),
+        group::<HaManager>(),
+        group::<HaFencing>(),
+        group::<HaRules>(),
         group::<Node>(),
+        group::<HaNode>(),
         group::<Storage>(),
         group::<Pool>(),
         group::<Network>(),
         group::<Guest>(),
+        group::<HaGuest>(),
+        group::<HaGuestRequest>(),
+        group::<ReplicationJob>(),
+        group::<ReplicationState>(),
         Group {
             subject: "exporter's own work",
             rows: "one per combination of labels that has occurred",

@@ -4,6 +4,7 @@
 //! itself, and a row of an unexpected shape only that row.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -173,6 +174,40 @@ pub fn floats<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D:
 /// Only when the JSON itself is broken.
 pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Row::<T>::deserialize(deserializer)?.0.unwrap_or_default())
+}
+
+/// An object that holds an entry for each of many names, such as nodes. An entry of wrong shape is `None` and costs only itself.
+#[derive(Debug)]
+pub struct Entries<T>(pub BTreeMap<String, Option<T>>);
+
+impl<T> Entries<T> {
+    /// The entry of `name`, if it could be read.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.0.get(name)?.as_ref()
+    }
+
+    /// How many entries could not be read.
+    #[must_use]
+    pub fn damaged(&self) -> u64 {
+        self.0.values().filter(|entry| entry.is_none()).count() as u64
+    }
+}
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = BTreeMap::<String, &RawValue>::deserialize(deserializer)?;
+        let entries = raw
+            .into_iter()
+            .map(|(name, raw)| (name, serde_json::from_str(raw.get()).ok()));
+        Ok(Self(entries.collect()))
+    }
 }
 
 /// A row of a list: the object, or `None` where something else stands in its place.
@@ -432,6 +467,26 @@ mod tests {
             assert_eq!(for_each_row(body.as_bytes(), &["data"], each).unwrap(), 2);
             assert_eq!(names, ["a", "b"]);
         }
+    }
+
+    #[test]
+    fn a_damaged_entry_costs_only_itself() {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Nodes<'a> {
+            #[serde(borrow, deserialize_with = "object")]
+            rows: Entries<Wire<'a>>,
+            #[serde(deserialize_with = "object")]
+            words: Entries<String>,
+        }
+        let body = br#"{"data":{"rows":{"a":{"name":"x"},"b":7,"c":{"bytes":1e999},"d":null},"words":[1]}}"#;
+        let nodes: Nodes<'_> = data(body).unwrap();
+        assert_eq!(nodes.rows.get("a").unwrap().name, "x");
+        assert_eq!((nodes.rows.0.len(), nodes.rows.damaged()), (4, 3));
+        assert!(nodes.words.0.is_empty());
+        let nodes: Nodes<'_> = data(br#"{"data":{"words":{"a":"online","b":{},"c":"\ud800"}}}"#).unwrap();
+        assert_eq!(nodes.words.get("a").unwrap(), "online");
+        assert_eq!(nodes.words.damaged(), 2);
     }
 
     #[test]

@@ -155,12 +155,6 @@ impl Subject for Guest {
             "The operation that holds a lock on the guest, such as backup or migrate; absent while there is none; /cluster/resources lock.",
             |guest| guest.lock.as_deref(),
         ),
-        Metric::state(
-            "pve_guest_ha_state",
-            &["state"],
-            "The guest's state in HA, such as started, stopped, error, fence, migrate or freeze; absent for a guest that HA does not manage; /cluster/resources hastate.",
-            |guest| guest.ha_state.as_deref(),
-        ),
         Metric::gauge(
             "pve_guest_uptime_seconds",
             Unit::Seconds,

@@ -144,12 +144,6 @@ impl Subject for Node {
             "Whether the node is online, as the cluster sees it; absent when it does not know; /cluster/resources status.",
             |node| node.up.map(Into::into),
         ),
-        Metric::state(
-            "pve_node_ha_state",
-            &["state"],
-            "The node's state in HA: online, maintenance, unknown, fence, gone; absent where HA is not used; /cluster/resources hastate, PVE 8.3 and later.",
-            |node| node.ha_state.as_deref(),
-        ),
         Metric::info(
             "pve_node_system_info",
             &[

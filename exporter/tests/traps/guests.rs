@@ -49,12 +49,7 @@ async fn guests_of_a_dead_node_are_unknown_at_once_and_keep_their_names_for_a_da
                 Some(1.0),
                 "{id}"
             );
-            let allowed = [
-                "pve_guest_info",
-                "pve_guest_state",
-                "pve_guest_ha_state",
-                "pve_guest_lock",
-            ];
+            let allowed = ["pve_guest_info", "pve_guest_state", "pve_guest_lock"];
             let others: Vec<_> = families(&seen, &id)
                 .into_iter()
                 .filter(|name| !allowed.contains(name))
@@ -86,10 +81,7 @@ async fn a_guest_of_unknown_status_has_no_figures() {
     let unknown = json!({"id": "qemu/100", "type": "qemu", "vmid": 100, "node": "pve1", "status": "unknown",
         "pool": "prod", "hastate": "started"});
     let seen = pve.resources(&[online, unknown]).await;
-    assert_eq!(
-        families(&seen, "qemu/100"),
-        ["pve_guest_info", "pve_guest_state", "pve_guest_ha_state"]
-    );
+    assert_eq!(families(&seen, "qemu/100"), ["pve_guest_info", "pve_guest_state"]);
     assert_eq!(
         seen.value("pve_guest_info", &[("name", "vm-100")]),
         Some(1.0),

@@ -1,0 +1,25 @@
+//! `GET /cluster/ha/rules`, PVE 9.0 and later: where services may run, and which of them together.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::pve::error::DecodeError;
+use crate::pve::perl;
+
+/// A rule.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Row<'a> {
+    /// `rule`: its name.
+    #[serde(borrow, deserialize_with = "perl::text")]
+    pub rule: Cow<'a, str>,
+}
+
+/// Gives each row to `each`; returns how many rows were damaged.
+///
+/// # Errors
+/// When the body is no JSON or has no list under `data`.
+pub fn decode<'de>(body: &'de [u8], each: impl FnMut(Row<'de>)) -> Result<u64, DecodeError> {
+    perl::for_each_row(body, &["data"], each)
+}

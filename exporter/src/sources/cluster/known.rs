@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::sources::cluster_status::ClusterStatus;
 use crate::sources::held::Held;
 use crate::sources::resources::Resources;
+use crate::subjects::guest::Guest;
 
 /// The newest lists of nodes and guests, however old.
 pub struct Known {
@@ -35,5 +36,13 @@ impl Known {
         } else {
             Vec::new()
         }
+    }
+
+    /// The guests that are reported on.
+    #[must_use]
+    pub fn guests(&self) -> Arc<[Guest]> {
+        self.resources
+            .latest()
+            .map_or_else(Arc::default, |resources| Arc::clone(&resources.value.guests))
     }
 }

@@ -175,6 +175,46 @@ pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserial
     Ok(Row::<T>::deserialize(deserializer)?.0.unwrap_or_default())
 }
 
+/// Reads an object whose keys are names, such as those of drives, in the order in which they stand. An entry that is no object
+/// is `None`; anything but an object is empty.
+///
+/// # Errors
+/// Only when the JSON itself is broken.
+pub fn entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<(Cow<'de, str>, Option<T>)>, D::Error> {
+    struct Entries<'de, T>(Vec<(Cow<'de, str>, Option<T>)>);
+    impl<T> Default for Entries<'_, T> {
+        fn default() -> Self {
+            Self(Vec::new())
+        }
+    }
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<'de, T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(EntriesVisitor(PhantomData))
+        }
+    }
+    struct EntriesVisitor<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
+        type Value = Entries<'de, T>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object of objects")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            #[derive(Deserialize)]
+            struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+            let mut entries = Vec::new();
+            while let Some((Name(name), Row(entry))) = map.next_entry()? {
+                entries.push((name, entry));
+            }
+            Ok(Entries(entries))
+        }
+    }
+    object::<D, Entries<'de, T>>(deserializer).map(|Entries(entries)| entries)
+}
+
 /// A row of a list: the object, or `None` where something else stands in its place.
 struct Row<T>(Option<T>);
 
@@ -447,6 +487,40 @@ mod tests {
                 .unwrap_err()
                 .to_string();
             assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_entry_costs_only_itself() {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Guest<'a> {
+            #[serde(borrow, deserialize_with = "entries")]
+            drives: Vec<(Cow<'a, str>, Option<Wire<'a>>)>,
+        }
+        let read = |json: &'static str| data::<Guest<'_>>(json.as_bytes()).unwrap().drives;
+        let drives = read(r#"{"data":{"drives":{"b":{"bytes":"1"},"x":7,"y":null,"z":[{}],"a":{"bytes":{}}}}}"#);
+        let bytes: Vec<_> = drives
+            .iter()
+            .map(|(name, drive)| (&**name, drive.as_ref().map(|drive| drive.bytes)))
+            .collect();
+        assert_eq!(
+            bytes,
+            [
+                ("b", Some(Some(1))),
+                ("x", None),
+                ("y", None),
+                ("z", None),
+                ("a", Some(None))
+            ]
+        );
+        assert!(drives.iter().all(|(name, _)| matches!(name, Cow::Borrowed(_))));
+        for absent in [
+            r#"{"data":{}}"#,
+            r#"{"data":{"drives":[]}}"#,
+            r#"{"data":{"drives":""}}"#,
+        ] {
+            assert!(read(absent).is_empty());
         }
     }
 

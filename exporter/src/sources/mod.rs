@@ -6,11 +6,16 @@
 pub mod cluster;
 pub mod cluster_status;
 pub mod counters;
+pub mod devices;
+pub mod guest_memory;
 pub mod held;
+pub mod lxc;
 pub mod metrics_export;
 pub mod name;
+pub mod netstat;
 pub mod node_status;
 pub mod pace;
 pub mod permissions;
+pub mod qemu;
 pub mod resources;
 pub mod version;

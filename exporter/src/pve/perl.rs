@@ -175,28 +175,29 @@ pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserial
     Ok(Row::<T>::deserialize(deserializer)?.0.unwrap_or_default())
 }
 
-/// Reads an object whose keys are names, such as those of drives, in the order in which they stand. An entry that is no object
-/// is `None`; anything but an object is empty.
+/// The entries of an object whose keys are names, such as those of drives, in the order in which they stand. One that is no
+/// object is `None`.
+pub type Entries<'a, T> = Vec<(Cow<'a, str>, Option<T>)>;
+
+/// Reads an object of objects; anything else is empty.
 ///
 /// # Errors
 /// Only when the JSON itself is broken.
-pub fn entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Vec<(Cow<'de, str>, Option<T>)>, D::Error> {
-    struct Entries<'de, T>(Vec<(Cow<'de, str>, Option<T>)>);
-    impl<T> Default for Entries<'_, T> {
+pub fn entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Entries<'de, T>, D::Error> {
+    struct All<'de, T>(Entries<'de, T>);
+    impl<T> Default for All<'_, T> {
         fn default() -> Self {
             Self(Vec::new())
         }
     }
-    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<'de, T> {
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for All<'de, T> {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_map(EntriesVisitor(PhantomData))
+            deserializer.deserialize_map(AllVisitor(PhantomData))
         }
     }
-    struct EntriesVisitor<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
-        type Value = Entries<'de, T>;
+    struct AllVisitor<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for AllVisitor<T> {
+        type Value = All<'de, T>;
 
         fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
             formatter.write_str("an object of objects")
@@ -209,10 +210,10 @@ pub fn entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
             while let Some((Name(name), Row(entry))) = map.next_entry()? {
                 entries.push((name, entry));
             }
-            Ok(Entries(entries))
+            Ok(All(entries))
         }
     }
-    object::<D, Entries<'de, T>>(deserializer).map(|Entries(entries)| entries)
+    object::<D, All<'de, T>>(deserializer).map(|All(entries)| entries)
 }
 
 /// A row of a list: the object, or `None` where something else stands in its place.
@@ -496,7 +497,7 @@ mod tests {
         #[serde(default)]
         struct Guest<'a> {
             #[serde(borrow, deserialize_with = "entries")]
-            drives: Vec<(Cow<'a, str>, Option<Wire<'a>>)>,
+            drives: Entries<'a, Wire<'a>>,
         }
         let read = |json: &'static str| data::<Guest<'_>>(json.as_bytes()).unwrap().drives;
         let drives = read(r#"{"data":{"drives":{"b":{"bytes":"1"},"x":7,"y":null,"z":[{}],"a":{"bytes":{}}}}}"#);

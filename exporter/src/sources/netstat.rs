@@ -82,12 +82,15 @@ pub fn convert(
 ) -> Result<Netstat, DecodeError> {
     let mut guests: BTreeMap<u32, Vec<_>> = BTreeMap::new();
     let mut unusable = 0;
-    let damaged = decode(body, |row| match row.vmid.and_then(|vmid| u32::try_from(vmid).ok()) {
-        Some(vmid) => guests
-            .entry(vmid)
-            .or_default()
-            .push((row.dev, [row.received, row.transmitted])),
-        None => unusable += 1,
+    let damaged = decode(body, |row| {
+        let vmid = row.vmid.and_then(|vmid| u32::try_from(vmid).ok());
+        match vmid.filter(|_| !row.dev.is_empty()) {
+            Some(vmid) => guests
+                .entry(vmid)
+                .or_default()
+                .push((row.dev, [row.received, row.transmitted])),
+            None => unusable += 1,
+        }
     })?;
     let mut interfaces = Vec::new();
     for (vmid, readings) in guests {
@@ -99,7 +102,7 @@ pub fn convert(
         if !remembered.run.continues(node, known.uptime) {
             remembered.interfaces = Devices::default();
         }
-        unusable += remembered.interfaces.read(
+        remembered.interfaces.read(
             readings,
             |name| device_identity(cluster, guest, "interface", name),
             |identity, [receive, transmit]| {
@@ -194,7 +197,7 @@ mod tests {
             rows(&netstat),
             [(r#"pve_cluster="main",id="qemu/100",interface="net0""#, None, Some(7))]
         );
-        assert_eq!(netstat.damaged_rows, 5);
+        assert_eq!(netstat.damaged_rows, 3);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `/nodes/{node}/qemu?full=1`: drives, pressure, balloon and QEMU version of the virtual machines of one node.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -11,6 +10,7 @@ use crate::pve::api::node_qemu::{BalloonInfo, BlockStat, Row, decode};
 use crate::pve::budget::Cost;
 use crate::pve::client::{Client, Request};
 use crate::pve::error::{ApiError, DecodeError};
+use crate::pve::perl::Entries;
 use crate::sources::counters::Run;
 use crate::sources::devices::Devices;
 use crate::sources::guest_memory::{GuestMemory, device_identity, identity};
@@ -134,12 +134,17 @@ impl Rows {
         }
         self.balloons.extend(balloon(&row.ballooninfo, guest, identity));
         let balloon_size = row.ballooninfo.actual.or(row.balloon);
-        if balloon_size.is_some() || !row.running_qemu.is_empty() {
+        // Where QEMU does not tell its version PVE says so, and guesses the machine type.
+        let (version, machine) = match &*row.running_qemu {
+            "unknown" => ("", ""),
+            version => (version, &*row.running_machine),
+        };
+        if balloon_size.is_some() || !version.is_empty() {
             self.machines.push(GuestMachine {
                 identity: identity.clone(),
                 guest,
-                version: keep(&mut remembered.version, &row.running_qemu),
-                machine: keep(&mut remembered.machine, &row.running_machine),
+                version: keep(&mut remembered.version, version),
+                machine: keep(&mut remembered.machine, machine),
                 balloon_size,
             });
         }
@@ -151,7 +156,7 @@ impl Rows {
 
     fn add_drives(
         &mut self,
-        entries: Vec<(Cow<'_, str>, Option<BlockStat>)>,
+        entries: Entries<'_, BlockStat>,
         guest: GuestKey,
         cluster: &str,
         remembered: &mut Devices<DRIVE_COUNTERS>,
@@ -162,7 +167,7 @@ impl Rows {
             .filter_map(|(name, drive)| Some((name, counters(&drive?))))
             .collect();
         self.unusable += (all - readings.len()) as u64;
-        self.unusable += remembered.read(
+        remembered.read(
             readings,
             |name| device_identity(cluster, guest, "drive", name),
             |identity, counters| {
@@ -490,9 +495,9 @@ mod tests {
                 {"vmid":"100","status":"running","pressurecpusome":"x","ballooninfo":{"actual":-1,"mem_swapped_in":-1,"free_mem":5,"last_update":9},
                  "blockstat":{"virtio1":{"rd_bytes":{}},"virtio0":7,"a\"b":{"rd_bytes":1},"sata0":{"rd_bytes":"8"},"sata0":{"rd_bytes":9}}},
                 {"vmid":100,"status":"running","balloon":3},
-                {"vmid":102,"status":"running","ballooninfo":{"actual":4,"total_mem":8,"last_update":0}}]}"#,
+                {"vmid":102,"status":"running","running-qemu":"unknown","running-machine":"pc","ballooninfo":{"actual":4,"total_mem":8,"last_update":0}}]}"#,
         );
-        assert_eq!(answer.damaged_rows, 4 + 3);
+        assert_eq!(answer.damaged_rows, 4 + 1);
         let [drive] = &*answer.drives else { panic!("{answer:?}") };
         assert_eq!((drive.guest, drive.read_bytes), ((GuestKind::Qemu, 100), Some(8)));
         assert!(answer.pressures.is_empty());
@@ -506,6 +511,12 @@ mod tests {
             .map(|row| (row.guest.1, row.balloon_size))
             .collect();
         assert_eq!(sizes, [(101, Some(512)), (102, Some(4))]);
+        assert!(
+            answer
+                .machines
+                .iter()
+                .all(|row| row.version.is_empty() && row.machine.is_empty())
+        );
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! A drive of a virtual machine, as QEMU counts what is done with it.
 
 use crate::metrics::labels::Identity;
-use crate::metrics::table::Value;
-use crate::metrics::table::{Metric, Subject, Unit};
+use crate::metrics::table::{Metric, Subject, Unit, Value};
 use crate::subjects::guest::GuestKey;
 
 /// One drive that has been used since the machine started.

@@ -1,8 +1,7 @@
 //! The pressure on a guest: how long its tasks wait for what its node has too little of.
 
 use crate::metrics::labels::Identity;
-use crate::metrics::table::Value;
-use crate::metrics::table::{Metric, Subject, Unit};
+use crate::metrics::table::{Metric, Subject, Unit, Value};
 use crate::subjects::guest::GuestKey;
 
 /// Percent of the last 10 s in which some or all tasks of a control group waited.

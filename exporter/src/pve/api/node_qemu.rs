@@ -38,7 +38,7 @@ pub struct Row<'a> {
     /// `pressurememoryfull`: percent of the last 10 s in which all of its tasks waited for memory (9.0 and later).
     #[serde(deserialize_with = "perl::float")]
     pub pressurememoryfull: Option<f64>,
-    /// `running-qemu`: the version of QEMU that runs it, such as `11.0.0`.
+    /// `running-qemu`: the version of QEMU that runs it, such as `11.0.0`, or `unknown`.
     #[serde(rename = "running-qemu", borrow, deserialize_with = "perl::text")]
     pub running_qemu: Cow<'a, str>,
     /// `running-machine`: the machine type, such as `pc-q35-11.0+pve1`.
@@ -52,7 +52,7 @@ pub struct Row<'a> {
     pub ballooninfo: BalloonInfo,
     /// `blockstat`: the drives by name, such as `scsi0`.
     #[serde(borrow, deserialize_with = "perl::entries")]
-    pub blockstat: Vec<(Cow<'a, str>, Option<BlockStat>)>,
+    pub blockstat: perl::Entries<'a, BlockStat>,
 }
 
 /// `ballooninfo`. All but `actual` is told by the guest's balloon driver, and absent where that does not.

@@ -174,7 +174,7 @@ impl Exporter {
         .await;
         let rows: Vec<_> = clusters
             .iter()
-            .map(|cluster| cluster.rows(&request.selection))
+            .map(|cluster| cluster.rows(&request.selection, &loaded.config.metrics))
             .collect();
         let names: Vec<_> = clusters.iter().map(|cluster| cluster.name()).collect();
         self.own.scraped(started.elapsed());
@@ -185,6 +185,10 @@ impl Exporter {
         fn section<S: Subject>(rows: &[cluster::Rows], part: impl Fn(&cluster::Rows) -> &Arc<[S]>) -> Box<dyn Section> {
             Box::new(Rows::new(rows.iter().map(|rows| Arc::clone(part(rows))).collect()))
         }
+        let pressures = rows
+            .iter()
+            .flat_map(|rows| [&rows.depth.machine_pressures, &rows.depth.container_pressures]);
+        let pressures = Box::new(Rows::new(pressures.cloned().collect())) as Box<dyn Section>;
         let mut sections = vec![
             Box::new(Rows::new(vec![Arc::from([process::read()])])) as Box<dyn Section>,
             section(rows, |rows| &rows.cluster),
@@ -192,11 +196,25 @@ impl Exporter {
             section(rows, |rows| &rows.sources),
             section(rows, |rows| &rows.failures),
             section(rows, |rows| &rows.permissions),
+            section(rows, |rows| &rows.ha.manager),
+            section(rows, |rows| &rows.ha.fencing),
+            section(rows, |rows| &rows.ha.rules),
             section(rows, |rows| &rows.nodes),
+            section(rows, |rows| &rows.ha.nodes),
             section(rows, |rows| &rows.storages),
             section(rows, |rows| &rows.pools),
             section(rows, |rows| &rows.networks),
             section(rows, |rows| &rows.guests),
+            section(rows, |rows| &rows.ha.guests),
+            section(rows, |rows| &rows.ha.requests),
+            section(rows, |rows| &rows.replication.jobs),
+            section(rows, |rows| &rows.replication.states),
+            section(rows, |rows| &rows.depth.drives),
+            section(rows, |rows| &rows.depth.interfaces),
+            pressures,
+            section(rows, |rows| &rows.depth.machines),
+            section(rows, |rows| &rows.depth.balloons),
+            section(rows, |rows| &rows.depth.containers),
         ];
         let metrics = &loaded.config.metrics;
         let own = self.own.text(format, |name| !metrics.drops(name), clusters);

@@ -4,8 +4,14 @@ use crate::metrics::own::OWN_METRICS;
 use crate::metrics::table::{Kind, Metric, Subject, Unit};
 use crate::subjects::api::Api;
 use crate::subjects::cluster::Cluster;
+use crate::subjects::container::Container;
 use crate::subjects::exporter::Exporter;
 use crate::subjects::guest::Guest;
+use crate::subjects::guest_balloon::GuestBalloon;
+use crate::subjects::guest_drive::GuestDrive;
+use crate::subjects::guest_interface::GuestInterface;
+use crate::subjects::guest_machine::GuestMachine;
+use crate::subjects::guest_pressure::GuestPressure;
 use crate::subjects::ha::{HaFencing, HaManager, HaRules};
 use crate::subjects::ha_guest::{HaGuest, HaGuestRequest};
 use crate::subjects::ha_node::HaNode;
@@ -94,6 +100,12 @@ pub fn catalog() -> Vec<Group> {
         group::<HaGuestRequest>(),
         group::<ReplicationJob>(),
         group::<ReplicationState>(),
+        group::<GuestDrive>(),
+        group::<GuestInterface>(),
+        group::<GuestPressure>(),
+        group::<GuestMachine>(),
+        group::<GuestBalloon>(),
+        group::<Container>(),
         Group {
             subject: "exporter's own work",
             rows: "one per combination of labels that has occurred",

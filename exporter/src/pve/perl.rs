@@ -210,6 +210,47 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
     }
 }
 
+/// The entries of an object whose keys are names, such as those of drives, in the order in which they stand. One that is no
+/// object is `None`.
+pub type EntryList<'a, T> = Vec<(Cow<'a, str>, Option<T>)>;
+
+/// Reads an object of objects; anything else is empty.
+///
+/// # Errors
+/// Only when the JSON itself is broken.
+pub fn entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<EntryList<'de, T>, D::Error> {
+    struct All<'de, T>(EntryList<'de, T>);
+    impl<T> Default for All<'_, T> {
+        fn default() -> Self {
+            Self(Vec::new())
+        }
+    }
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for All<'de, T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(AllVisitor(PhantomData))
+        }
+    }
+    struct AllVisitor<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for AllVisitor<T> {
+        type Value = All<'de, T>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object of objects")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            #[derive(Deserialize)]
+            struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+            let mut entries = Vec::new();
+            while let Some((Name(name), Row(entry))) = map.next_entry()? {
+                entries.push((name, entry));
+            }
+            Ok(All(entries))
+        }
+    }
+    object::<D, All<'de, T>>(deserializer).map(|All(entries)| entries)
+}
+
 /// A row of a list: the object, or `None` where something else stands in its place.
 struct Row<T>(Option<T>);
 
@@ -502,6 +543,40 @@ mod tests {
                 .unwrap_err()
                 .to_string();
             assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_entry_costs_only_itself() {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Guest<'a> {
+            #[serde(borrow, deserialize_with = "entries")]
+            drives: Entries<'a, Wire<'a>>,
+        }
+        let read = |json: &'static str| data::<Guest<'_>>(json.as_bytes()).unwrap().drives;
+        let drives = read(r#"{"data":{"drives":{"b":{"bytes":"1"},"x":7,"y":null,"z":[{}],"a":{"bytes":{}}}}}"#);
+        let bytes: Vec<_> = drives
+            .iter()
+            .map(|(name, drive)| (&**name, drive.as_ref().map(|drive| drive.bytes)))
+            .collect();
+        assert_eq!(
+            bytes,
+            [
+                ("b", Some(Some(1))),
+                ("x", None),
+                ("y", None),
+                ("z", None),
+                ("a", Some(None))
+            ]
+        );
+        assert!(drives.iter().all(|(name, _)| matches!(name, Cow::Borrowed(_))));
+        for absent in [
+            r#"{"data":{}}"#,
+            r#"{"data":{"drives":[]}}"#,
+            r#"{"data":{"drives":""}}"#,
+        ] {
+            assert!(read(absent).is_empty());
         }
     }
 

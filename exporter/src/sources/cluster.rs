@@ -22,11 +22,23 @@ use crate::subjects::cluster::Version;
 use crate::subjects::guest::Guest;
 use crate::subjects::permission::Permission;
 
+mod depth;
+mod ha;
 mod known;
+mod replication;
 mod rows;
+mod shown;
 
+pub use depth::DepthRows;
+pub use ha::HaRows;
 pub use known::Known;
+pub use replication::ReplicationRows;
 pub use rows::Rows;
+pub use shown::{Admitted, Shown};
+
+use depth::Depth;
+use ha::Ha;
+use replication::Replication;
 
 /// How old a node's own status may get while it stands in for the node's samples.
 const STAND_IN_MAX_AGE: Duration = Duration::from_secs(30);
@@ -37,6 +49,15 @@ const RETRIED_AFTER_SCRAPE: (Duration, Duration) = (Duration::from_secs(360), Du
 /// How many intervals between scrapes are remembered. The longest counts, so that several Prometheis that scrape close together
 /// are not taken for a fast one.
 const INTERVALS: usize = 16;
+
+/// What a scrape is first of all for, and what tells which nodes there are.
+const MAIN: [SourceName; 5] = [
+    SourceName::Resources,
+    SourceName::MetricsExport,
+    SourceName::ClusterStatus,
+    SourceName::Version,
+    SourceName::Permissions,
+];
 
 /// The sources that a scrape asks for.
 pub type Selection = BTreeSet<SourceName>;
@@ -63,6 +84,9 @@ pub struct ClusterSources {
     version: Whole<Version>,
     permissions: Whole<Arc<[Permission]>>,
     node_status: PerNode<NodeStatus>,
+    ha: Ha,
+    replication: Replication,
+    depth: Depth,
     scrapes: Mutex<Scrapes>,
     named_only: Mutex<Option<(Instant, Arc<[Guest]>)>>,
 }
@@ -112,6 +136,9 @@ impl ClusterSources {
                 SourceName::NodeStatus,
                 |client: Arc<Client>, node: Arc<str>| async move { node_status::fetch(&client, &node).await },
             ),
+            ha: Ha::new(&wiring),
+            replication: Replication::new(&wiring, &known),
+            depth: Depth::new(&wiring, &known),
             resources,
             status,
             known,
@@ -141,28 +168,53 @@ impl ClusterSources {
     }
 
     /// Every source, in the order of [`SourceName::ALL`].
-    fn sources(&self) -> [&dyn Source; SourceName::ALL.len()] {
-        [
+    fn sources(&self) -> Vec<&dyn Source> {
+        let mut sources: Vec<&dyn Source> = vec![
             &self.resources,
             &self.samples,
             &self.status,
             &self.node_status,
             &self.version,
             &self.permissions,
-        ]
+        ];
+        sources.extend(self.ha.sources());
+        sources.extend(self.replication.sources());
+        sources.extend(self.depth.sources());
+        sources
     }
 
     /// Refreshes what `selection` needs and waits for what a scrape must not do without, until `deadline`.
     pub async fn refresh(&self, selection: &Selection, deadline: tokio::time::Instant) {
         let interval = self.note_scrape();
         let mut needed = selection.clone();
-        if selection.contains(&SourceName::NodeStatus) {
-            // It tells which nodes there are.
-            needed.insert(SourceName::Resources);
+        for source in selection {
+            needed.extend(source.depends_on());
         }
         needed.retain(|source| self.enabled(*source));
+        self.refresh_main(&needed, interval, deadline).await;
+        // The rest starts when the main figures are there: where it is only refreshed, nothing waits for it.
+        self.depth.find_nodes();
+        let here = |source: SourceName| !MAIN.contains(&source) && source != SourceName::NodeStatus;
+        let rest = self.refresh_some(
+            &needed,
+            |source| here(source) && source != SourceName::Replication,
+            interval,
+            deadline,
+        );
+        let node_status = async {
+            if needed.contains(&SourceName::NodeStatus) {
+                self.refresh_node_status(interval, deadline).await;
+            }
+        };
+        tokio::join!(rest, node_status);
+        self.replication.find_owners();
+        self.refresh_some(&needed, |source| source == SourceName::Replication, interval, deadline)
+            .await;
+    }
+
+    async fn refresh_main(&self, needed: &Selection, interval: Duration, deadline: tokio::time::Instant) {
         let offline = self.client.offline().all();
-        self.refresh_some(&needed, |source| source != SourceName::NodeStatus, interval, deadline)
+        self.refresh_some(needed, |source| MAIN.contains(&source), interval, deadline)
             .await;
         let gone = !self.client.offline().all().is_subset(&offline);
         let status_works = self.status.held().record().up == Some(true);
@@ -178,9 +230,6 @@ impl ClusterSources {
                 self.samples.start();
             }
             self.resources.held().ended(deadline).await;
-        }
-        if needed.contains(&SourceName::NodeStatus) {
-            self.refresh_node_status(interval, deadline).await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! Counters that must not step because PVE hiccuped.
 
+use std::sync::Arc;
+
 /// How many refreshes a lower value must stand before it is believed.
 const BELIEVED_AFTER: u8 = 3;
 
@@ -32,6 +34,28 @@ impl Counter {
     }
 }
 
+/// The run of a guest: while it goes on, the guest's counters only grow.
+#[derive(Debug, Default)]
+pub struct Run {
+    node: Option<Arc<str>>,
+    uptime: u64,
+}
+
+impl Run {
+    /// Whether the run last told of goes on: on the same `node`, with an `uptime` in seconds that is not lower. An unknown one
+    /// is taken for not lower.
+    pub fn continues(&mut self, node: &Arc<str>, uptime: Option<u64>) -> bool {
+        let known = if self.node.as_ref() == Some(node) {
+            Some(self.uptime)
+        } else {
+            self.node = Some(Arc::clone(node));
+            None
+        };
+        self.uptime = uptime.or(known).unwrap_or(0);
+        known.is_some_and(|known| self.uptime >= known)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +81,19 @@ mod tests {
         assert_eq!(counter.read(Some(4), true), Some(4));
         assert_eq!(counter.read(None, false), None, "stopped");
         assert_eq!(counter.read(Some(1), true), Some(1), "and started again");
+    }
+
+    #[test]
+    fn a_run_ends_with_a_restart_and_with_a_migration() {
+        let (here, there) = (Arc::from("pve1"), Arc::from("pve2"));
+        let mut run = Run::default();
+        assert!(!run.continues(&here, Some(60)), "the first time");
+        assert!(run.continues(&here, Some(60)));
+        assert!(run.continues(&here, None), "unknown");
+        assert!(!run.continues(&here, Some(59)), "restarted");
+        assert!(!run.continues(&there, Some(100)), "migrated");
+        assert!(run.continues(&there, Some(160)));
+        assert!(!run.continues(&here, None), "and back");
+        assert!(run.continues(&here, Some(5)));
     }
 }

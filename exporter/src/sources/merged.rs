@@ -7,12 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::GuestKind;
 use crate::sources::cached::Cached;
+use crate::sources::cluster::Admitted;
 use crate::sources::held::Dated;
-
-/// What tells one guest from another within a cluster.
-pub type GuestKey = (GuestKind, u32);
+use crate::subjects::guest::GuestKey;
 
 /// The rows of one kind, of all nodes.
 pub struct Merged<S>(Cached<(Vec<Instant>, u64), Arc<[S]>>);
@@ -24,17 +22,16 @@ impl<S> Default for Merged<S> {
 }
 
 impl<S: Clone> Merged<S> {
-    /// The rows that `rows` finds in `parts`, by guest, for the guests that `admits` knows. `admitted` changes when those do.
+    /// The rows that `rows` finds in `parts`, by guest, for the guests that are `admitted`.
     pub fn of<T>(
         &self,
         parts: &BTreeMap<Arc<str>, Dated<T>>,
-        admitted: u64,
-        admits: impl Fn(GuestKey) -> bool,
+        admitted: &Admitted,
         rows: impl Fn(&T) -> &[S],
         guest: impl Fn(&S) -> GuestKey,
     ) -> Arc<[S]> {
         let key = parts.values().map(|part| part.at).collect();
-        self.0.of((key, admitted), || {
+        self.0.of((key, admitted.fingerprint()), || {
             let mut newest: HashMap<GuestKey, (Instant, &Arc<str>)> = HashMap::new();
             for (node, part) in parts {
                 for row in rows(&part.value) {
@@ -47,7 +44,7 @@ impl<S: Clone> Merged<S> {
                 let own = rows(&part.value).iter();
                 merged.extend(own.filter(|row| {
                     let guest = guest(row);
-                    newest.get(&guest) == Some(&(part.at, node)) && admits(guest)
+                    newest.get(&guest) == Some(&(part.at, node)) && admitted.contains(guest)
                 }));
             }
             // Stable, so that the rows of one guest stay in their order.
@@ -62,6 +59,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::GuestKind;
 
     type Row = (GuestKey, &'static str);
 
@@ -84,19 +82,14 @@ mod tests {
                 part(now + Duration::from_secs(1), &[(101, "new"), (101, "new too")]),
             ),
         ]);
-        let of = |parts: &BTreeMap<_, _>, admitted: u64| {
-            let rows = merged.of(
-                parts,
-                admitted,
-                |(_, vmid)| admitted == 0 || vmid == 100,
-                |part: &Vec<Row>| part,
-                |row| row.0,
-            );
+        let of = |parts: &BTreeMap<_, _>, admitted: &Admitted| {
+            let rows = merged.of(parts, admitted, |part: &Vec<Row>| part, |row| row.0);
             rows.iter().map(|(_, text)| *text).collect::<Vec<_>>()
         };
-        assert_eq!(of(&parts, 0), ["a", "new", "new too"]);
-        assert_eq!(of(&parts, 1), ["a"], "only guests that are reported on");
+        let (all, one) = (Admitted::default(), Admitted::only([(GuestKind::Qemu, 100)]));
+        assert_eq!(of(&parts, &all), ["a", "new", "new too"]);
+        assert_eq!(of(&parts, &one), ["a"], "only guests that are reported on");
         parts.insert(Arc::from("pve1"), part(now + Duration::from_secs(2), &[(101, "back")]));
-        assert_eq!(of(&parts, 0), ["back"]);
+        assert_eq!(of(&parts, &all), ["back"]);
     }
 }

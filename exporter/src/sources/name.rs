@@ -60,13 +60,21 @@ pub enum SourceName {
 
 impl SourceName {
     /// Every source, in the order of documentation and exposition.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 14] = [
         Self::Resources,
         Self::MetricsExport,
         Self::ClusterStatus,
         Self::NodeStatus,
         Self::Version,
         Self::Permissions,
+        Self::HaManager,
+        Self::HaStatus,
+        Self::HaRules,
+        Self::ReplicationJobs,
+        Self::Replication,
+        Self::Qemu,
+        Self::Lxc,
+        Self::Netstat,
     ];
 
     /// The name as in labels, parameters and configuration.
@@ -156,6 +164,16 @@ impl SourceName {
             // QEMU's monitor serves one client at a time, and pvestatd is one every 10 s.
             Self::Qemu => Duration::from_secs(30),
             _ => Duration::from_secs(1),
+        }
+    }
+
+    /// The sources without which it does not know whom to ask.
+    #[must_use]
+    pub const fn depends_on(self) -> &'static [Self] {
+        match self {
+            Self::Replication => &[Self::Resources, Self::ReplicationJobs],
+            Self::NodeStatus | Self::ReplicationJobs | Self::Qemu | Self::Lxc | Self::Netstat => &[Self::Resources],
+            _ => &[],
         }
     }
 

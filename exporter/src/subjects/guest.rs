@@ -6,6 +6,9 @@ use crate::config::GuestKind;
 use crate::metrics::labels::Identity;
 use crate::metrics::table::{Metric, Subject, Unit};
 
+/// A guest in its cluster: its kind and its number.
+pub type GuestKey = (GuestKind, u32);
+
 /// Text about a guest that changes seldom. It is remembered for a day when PVE stops telling it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GuestText {

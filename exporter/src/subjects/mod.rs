@@ -4,8 +4,14 @@
 
 pub mod api;
 pub mod cluster;
+pub mod container;
 pub mod exporter;
 pub mod guest;
+pub mod guest_balloon;
+pub mod guest_drive;
+pub mod guest_interface;
+pub mod guest_machine;
+pub mod guest_pressure;
 pub mod ha;
 pub mod ha_guest;
 pub mod ha_node;

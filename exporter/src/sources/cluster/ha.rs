@@ -15,7 +15,7 @@ use crate::subjects::ha_guest::{HaGuest, HaGuestRequest};
 use crate::subjects::ha_node::HaNode;
 
 /// The sources of HA.
-pub struct Ha {
+pub(super) struct Ha {
     manager: Whole<HaManager>,
     status: Whole<HaStatus>,
     rules: Whole<HaRules>,
@@ -39,10 +39,13 @@ pub struct HaRows {
 
 impl Ha {
     /// Nothing is fetched yet.
-    #[must_use]
-    pub fn new(wiring: &Wiring<'_>) -> Self {
+    pub(super) fn new(wiring: &Wiring<'_>) -> Self {
         let cluster: Arc<str> = wiring.cluster.into();
-        let (moves, clock, name) = (Arc::<Mutex<Moves>>::default(), wiring.clock.clone(), Arc::clone(&cluster));
+        let (moves, clock, name) = (
+            Arc::<Mutex<Moves>>::default(),
+            wiring.clock.clone(),
+            Arc::clone(&cluster),
+        );
         let manager = wiring.whole(SourceName::HaManager, move |client: Arc<Client>| {
             let (moves, now, cluster) = (Arc::clone(&moves), clock.now(), Arc::clone(&name));
             async move { ha_manager::fetch(&client, &cluster, &moves, now).await }
@@ -64,14 +67,12 @@ impl Ha {
     }
 
     /// Its sources.
-    #[must_use]
-    pub fn sources(&self) -> [&dyn Source; 3] {
+    pub(super) fn sources(&self) -> [&dyn Source; 3] {
         [&self.manager, &self.status, &self.rules]
     }
 
     /// What they bring.
-    #[must_use]
-    pub fn rows(&self, shown: &Shown<'_>) -> HaRows {
+    pub(super) fn rows(&self, shown: &Shown<'_>) -> HaRows {
         let manager = shown.whole(&self.manager).map(|latest| latest.value);
         let status = shown.whole(&self.status).map(|latest| latest.value);
         let rules = shown.whole(&self.rules).map(|latest| latest.value);
@@ -81,13 +82,19 @@ impl Ha {
             rules: rules
                 .filter(|_| !unused)
                 .map_or_else(Arc::default, |rules| Arc::clone(&rules.rows)),
-            nodes: manager.as_ref().map_or_else(Arc::default, |manager| Arc::clone(&manager.nodes)),
+            nodes: manager
+                .as_ref()
+                .map_or_else(Arc::default, |manager| Arc::clone(&manager.nodes)),
             guests: manager.as_ref().map_or_else(Arc::default, |manager| {
-                shown.admitted.rows(&manager.guests, |guest| Some((guest.kind, guest.vmid)))
+                shown
+                    .admitted
+                    .rows(&manager.guests, |guest| Some((guest.kind, guest.vmid)))
             }),
             manager: manager.map_or_else(Arc::default, |manager| Arc::clone(&manager.manager)),
             requests: status.as_ref().map_or_else(Arc::default, |status| {
-                shown.admitted.rows(&status.requests, |guest| Some((guest.kind, guest.vmid)))
+                shown
+                    .admitted
+                    .rows(&status.requests, |guest| Some((guest.kind, guest.vmid)))
             }),
             fencing: status.map_or_else(Arc::default, |status| Arc::clone(&status.fencing)),
         }

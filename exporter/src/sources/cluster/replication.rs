@@ -11,7 +11,7 @@ use crate::sources::source::{PerNode, Source, Whole, Wiring};
 use crate::subjects::replication::{ReplicationJob, ReplicationState};
 
 /// The sources of replication.
-pub struct Replication {
+pub(super) struct Replication {
     known: Arc<Known>,
     jobs: Whole<ReplicationJobs>,
     states: PerNode<NodeReplication>,
@@ -27,8 +27,7 @@ pub struct ReplicationRows {
 
 impl Replication {
     /// Nothing is fetched yet.
-    #[must_use]
-    pub fn new(wiring: &Wiring<'_>, known: &Arc<Known>) -> Self {
+    pub(super) fn new(wiring: &Wiring<'_>, known: &Arc<Known>) -> Self {
         let (cluster, guests): (Arc<str>, _) = (wiring.cluster.into(), Arc::clone(known));
         let name = Arc::clone(&cluster);
         let jobs = wiring.whole(SourceName::ReplicationJobs, move |client: Arc<Client>| {
@@ -47,13 +46,12 @@ impl Replication {
     }
 
     /// Its sources.
-    #[must_use]
-    pub fn sources(&self) -> [&dyn Source; 2] {
+    pub(super) fn sources(&self) -> [&dyn Source; 2] {
         [&self.jobs, &self.states]
     }
 
     /// Says which nodes have jobs: no other is asked, since each call takes a lock that the whole cluster shares.
-    pub fn find_owners(&self) {
+    pub(super) fn find_owners(&self) {
         if let Some(jobs) = self.jobs.held().latest() {
             let owners = jobs.value.owners(&self.known.guests());
             let nodes = self.known.nodes(false).into_iter().filter(|node| owners.contains(node));
@@ -62,8 +60,7 @@ impl Replication {
     }
 
     /// What they bring.
-    #[must_use]
-    pub fn rows(&self, shown: &Shown<'_>) -> ReplicationRows {
+    pub(super) fn rows(&self, shown: &Shown<'_>) -> ReplicationRows {
         let jobs = shown.whole(&self.jobs).map(|latest| latest.value);
         let states = shown.nodes(&self.states);
         let states = replication::merge(states.values().map(|state| &*state.value));
@@ -71,7 +68,9 @@ impl Replication {
             jobs: jobs.map_or_else(Arc::default, |jobs| {
                 shown.admitted.rows(&jobs.jobs, |job| Some((job.kind?, job.job.vmid)))
             }),
-            states: shown.admitted.rows(&states, |state| Some((state.kind?, state.job.vmid))),
+            states: shown
+                .admitted
+                .rows(&states, |state| Some((state.kind?, state.job.vmid))),
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{ClusterSources, Selection};
+use super::{Admitted, ClusterSources, DepthRows, HaRows, ReplicationRows, Selection, Shown};
+use crate::config::{GuestFilter, Metrics};
 use crate::metrics::labels::Identity;
 use crate::pve::endpoints::Endpoint;
 use crate::sources::cluster_status::ClusterStatus;
@@ -12,7 +13,6 @@ use crate::sources::held::{Dated, Record};
 use crate::sources::metrics_export::NodeSamples;
 use crate::sources::name::SourceName;
 use crate::sources::resources::{Resources, StorageRow, TEXT_REMEMBERED};
-use crate::sources::source::{Source as _, Whole};
 use crate::subjects::api::Api;
 use crate::subjects::cluster::Cluster;
 use crate::subjects::guest::Guest;
@@ -45,20 +45,25 @@ pub struct Rows {
     pub networks: Arc<[Network]>,
     /// The guests.
     pub guests: Arc<[Guest]>,
+    /// HA.
+    pub ha: HaRows,
+    /// Replication.
+    pub replication: ReplicationRows,
+    /// Guests in depth.
+    pub depth: DepthRows,
 }
 
 impl ClusterSources {
     /// The rows that may be served at this moment.
     #[must_use]
-    pub fn rows(&self, selection: &Selection) -> Rows {
-        let interval = self.interval();
-        let shown = |source: SourceName| selection.contains(&source) && self.enabled(source);
-        let resources = self.shown(&self.resources, selection, interval);
-        let samples = self.shown(&self.samples, selection, interval);
-        let status = self.shown(&self.status, selection, interval);
-        let version = self.shown(&self.version, selection, interval);
-        let permissions = self.shown(&self.permissions, selection, interval);
-        let remembered = if resources.is_none() && shown(SourceName::Resources) {
+    pub fn rows(&self, selection: &Selection, metrics: &Metrics) -> Rows {
+        let shown = self.shown(selection);
+        let resources = shown.whole(&self.resources).map(|latest| latest.value);
+        let samples = shown.whole(&self.samples).map(|latest| latest.value);
+        let status = shown.whole(&self.status).map(|latest| latest.value);
+        let version = shown.whole(&self.version).map(|latest| latest.value);
+        let permissions = shown.whole(&self.permissions).map(|latest| latest.value);
+        let remembered = if resources.is_none() && shown.selection.contains(&SourceName::Resources) {
             self.remembered()
         } else {
             None
@@ -68,9 +73,9 @@ impl ClusterSources {
             remembered: remembered.as_ref().map(|remembered| &*remembered.value),
             samples: samples.as_deref(),
             status: status.as_deref(),
-            with_node_status: shown(SourceName::NodeStatus),
+            with_node_status: shown.selection.contains(&SourceName::NodeStatus),
         };
-        let (sources, failures) = self.source_rows(selection);
+        let (sources, failures) = self.source_rows(&shown.selection);
         Rows {
             cluster: Arc::from([Cluster {
                 identity: Identity::new(&[("pve_cluster", &self.name)]),
@@ -80,7 +85,7 @@ impl ClusterSources {
                 tls_verification: !self.settings.config.insecure_skip_verify,
             }]),
             apis: self.api_rows(),
-            nodes: self.node_rows(&parts, interval),
+            nodes: self.node_rows(&parts, shown.interval),
             storages: parts
                 .resources
                 .map_or_else(Arc::default, |resources| self.storage_rows(resources, parts.samples)),
@@ -98,21 +103,29 @@ impl ClusterSources {
             permissions: permissions.map_or_else(Arc::default, |permissions| Arc::clone(&*permissions)),
             sources,
             failures,
+            ha: self.ha.rows(&shown),
+            replication: self.replication.rows(&shown),
+            depth: self.depth.rows(&shown, metrics),
         }
     }
 
-    /// What `source` holds, if the scrape asks for it and it may still be served.
-    fn shown<T: Send + Sync + 'static>(
-        &self,
-        source: &Whole<T>,
-        selection: &Selection,
-        interval: Duration,
-    ) -> Option<Arc<T>> {
-        let shown = selection.contains(&source.name()) && self.enabled(source.name());
-        shown
-            .then(|| source.servable(interval))
-            .flatten()
-            .map(|latest| latest.value)
+    fn shown(&self, selection: &Selection) -> Shown<'_> {
+        let all = self.settings.config.guests == GuestFilter::default();
+        let guests = self.known.guests();
+        Shown {
+            selection: selection
+                .iter()
+                .copied()
+                .filter(|source| self.enabled(*source))
+                .collect(),
+            interval: self.interval(),
+            offline: self.client.offline(),
+            admitted: if all {
+                Admitted::default()
+            } else {
+                Admitted::only(guests.iter().map(|guest| (guest.kind, guest.vmid)))
+            },
+        }
     }
 
     fn reachable(&self) -> Option<bool> {
@@ -245,7 +258,7 @@ impl ClusterSources {
     fn source_rows(&self, selection: &Selection) -> (Arc<[Source]>, Arc<[SourceFailure]>) {
         let (mut rows, mut failed) = (Vec::new(), Vec::new());
         let sources = self.sources().into_iter();
-        for source in sources.filter(|source| selection.contains(&source.name()) && self.enabled(source.name())) {
+        for source in sources.filter(|source| selection.contains(&source.name())) {
             for outcome in source.outcomes() {
                 let labels = [
                     ("pve_cluster", &*self.name),

@@ -8,9 +8,8 @@ use std::time::Duration;
 use super::Selection;
 use crate::pve::offline::OfflineNodes;
 use crate::sources::held::Dated;
-use crate::sources::merged::GuestKey;
 use crate::sources::source::{PerNode, Source as _, Whole};
-use crate::subjects::guest::Guest;
+use crate::subjects::guest::GuestKey;
 
 /// What a scrape shows.
 pub struct Shown<'a> {
@@ -47,15 +46,11 @@ impl Shown<'_> {
 pub struct Admitted(Option<(Arc<HashSet<GuestKey>>, u64)>);
 
 impl Admitted {
-    /// Only those in `guests`.
-    #[must_use]
-    pub fn only(guests: &[Guest]) -> Self {
-        let keys: HashSet<GuestKey> = guests.iter().map(|guest| (guest.kind, guest.vmid)).collect();
+    /// Only `guests`, which come in the same order each time.
+    pub fn only(guests: impl IntoIterator<Item = GuestKey>) -> Self {
         let mut hasher = DefaultHasher::new();
-        guests.len().hash(&mut hasher);
-        for guest in guests {
-            (guest.kind, guest.vmid).hash(&mut hasher);
-        }
+        let hashed = guests.into_iter().inspect(|guest| guest.hash(&mut hasher));
+        let keys: HashSet<GuestKey> = hashed.collect();
         Self(Some((Arc::new(keys), hasher.finish())))
     }
 
@@ -76,7 +71,9 @@ impl Admitted {
         if self.0.is_none() {
             return Arc::clone(rows);
         }
-        let admitted = rows.iter().filter(|row| guest(row).is_some_and(|guest| self.contains(guest)));
+        let admitted = rows
+            .iter()
+            .filter(|row| guest(row).is_some_and(|guest| self.contains(guest)));
         admitted.cloned().collect()
     }
 }

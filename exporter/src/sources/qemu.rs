@@ -376,8 +376,8 @@ mod tests {
             Ok(r#"pve_cluster="main",id="qemu/107""#)
         );
         for (name, expected) in [
-            ("pve_guest_pressure_cpu_some_ratio", Value::Float(0.14 / 100.0)),
-            ("pve_guest_pressure_cpu_full_ratio", Value::Float(0.13 / 100.0)),
+            ("pve_guest_pressure_cpu_some_ratio", Value::Float(0.0014)),
+            ("pve_guest_pressure_cpu_full_ratio", Value::Float(0.0013)),
             ("pve_guest_pressure_memory_full_ratio", Value::Whole(0)),
         ] {
             assert_eq!(sample(silent, name), Some(expected));

@@ -81,5 +81,6 @@ impl Subject for GuestPressure {
 }
 
 fn share(percent: Option<f64>) -> Option<Value> {
-    percent.map(|percent| (percent / 100.0).into())
+    // PVE gives two decimals; a plain division would show more than it knows.
+    percent.map(|percent| ((percent * 100.0).round() / 10_000.0).into())
 }

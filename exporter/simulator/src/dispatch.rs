@@ -164,7 +164,8 @@ async fn execute(cluster: &Arc<Cluster>, node: usize, call: &Call<'_>) -> Outcom
     }
     let permitted = !cluster.with_faults(|faults| faults.no_permission(name, call.path));
     if let Some((object, privilege)) = call.endpoint.privilege.filter(|_| !permitted) {
-        let object = object.replace("{node}", name);
+        let fill = |object: String, (key, value): &(&str, &str)| object.replace(&format!("{{{key}}}"), value);
+        let object = call.names.iter().fold(object.to_owned(), fill);
         return Outcome::Answered(Reply::refusal(&Refusal::permission(&object, privilege), version));
     }
     let answer = match call.endpoint.answer {

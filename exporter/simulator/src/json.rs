@@ -141,6 +141,12 @@ impl Json {
         self.number(itoa::Buffer::new().format(value));
     }
 
+    /// Writes one of the few booleans that are QEMU's own.
+    pub(crate) fn boolean(&mut self, value: bool) {
+        self.begin_value();
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
     /// Writes a fraction as Perl does: whole values without a point.
     pub(crate) fn float(&mut self, value: f64) {
         if value.fract() == 0.0 && (0.0..1e15).contains(&value) {

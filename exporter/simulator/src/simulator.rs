@@ -10,10 +10,10 @@ use std::{
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
-    CallCounts, Clock, Fault, FaultId, GuestKind, GuestSettings, LastRequest, Options,
+    CallCounts, Clock, Fault, FaultId, GuestKind, GuestSettings, GuestSnapshot, LastRequest, Options,
     clock::{Milliseconds, SimulatedTime},
     cluster::Cluster,
-    model::{Guest, Model},
+    model::{Guest, Model, Replication},
     tls::Authority,
     transport::Listener,
 };
@@ -269,9 +269,52 @@ impl Simulator {
         self.change(vmid, |guest, now| guest.migrate(node, now))
     }
 
-    /// Removes a guest; false if it does not exist.
+    /// Takes a snapshot of a guest; false if it does not exist.
+    pub fn add_snapshot(&self, vmid: u32, name: &str, with_memory: bool) -> bool {
+        self.change(vmid, |guest, now| {
+            guest.settings.snapshots.push(GuestSnapshot {
+                name: name.to_owned(),
+                taken_at: now / 1_000,
+                with_memory,
+            });
+        })
+    }
+
+    /// The ids of the replication jobs, for example `100-0`.
+    #[must_use]
+    pub fn replications(&self) -> Vec<String> {
+        self.cluster
+            .with_model(|model| model.replications.iter().map(Replication::id).collect())
+    }
+
+    /// Lets a replication job fail from now on; false if it does not exist.
+    pub fn fail_replication(&self, id: &str) -> bool {
+        self.change_replication(id, |job, now| job.failing_since = Some(now))
+    }
+
+    /// Disables a replication job; false if it does not exist.
+    pub fn disable_replication(&self, id: &str) -> bool {
+        self.change_replication(id, |job, now| job.disabled_since = Some(now))
+    }
+
+    /// Lets a replication job run well again that failed or was disabled; false if it does not exist.
+    pub fn resume_replication(&self, id: &str) -> bool {
+        self.change_replication(id, |job, _| (job.failing_since, job.disabled_since) = (None, None))
+    }
+
+    fn change_replication(&self, id: &str, change: impl FnOnce(&mut Replication, Milliseconds)) -> bool {
+        self.cluster.change(|model, now| {
+            let job = model.replications.iter_mut().find(|job| job.id() == id);
+            job.map(|job| change(job, now)).is_some()
+        })
+    }
+
+    /// Removes a guest and its replication; false if it does not exist.
     pub fn remove(&self, vmid: u32) -> bool {
-        self.cluster.change(|model, _| model.guests.remove(&vmid).is_some())
+        self.cluster.change(|model, _| {
+            model.replications.retain(|job| job.guest != vmid);
+            model.guests.remove(&vmid).is_some()
+        })
     }
 
     fn change(&self, vmid: u32, change: impl FnOnce(&mut Guest, Milliseconds)) -> bool {

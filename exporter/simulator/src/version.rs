@@ -35,6 +35,31 @@ impl Version {
         self >= Self::new(9, 0, 0)
     }
 
+    /// Whether what holds up guests is known as pressure.
+    pub(crate) fn has_pressure(self) -> bool {
+        self >= Self::new(9, 0, 0)
+    }
+
+    /// Whether a list leaves out the disk counters that it does not know, in place of zeros.
+    pub(crate) fn omits_unknown_counters(self) -> bool {
+        self >= Self::new(9, 1, 0)
+    }
+
+    /// Whether the id of a container in a list is a string.
+    pub(crate) fn has_textual_container_ids(self) -> bool {
+        self < Self::new(8, 2, 0)
+    }
+
+    /// Whether HA has rules in place of groups.
+    pub(crate) fn has_ha_rules(self) -> bool {
+        self >= Self::new(9, 0, 0)
+    }
+
+    /// Whether HA says if it is armed.
+    pub(crate) fn has_ha_fencing_row(self) -> bool {
+        self >= Self::new(9, 2, 0)
+    }
+
     /// Whether `network` rows stand in place of `sdn` rows.
     pub(crate) fn has_network_rows(self) -> bool {
         self >= Self::new(9, 0, 12)

@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::{
+    GuestKind,
     clock::{Milliseconds, SimulatedTime},
     faults::ActiveFaults,
     model::{Guest, GuestSample, Load, Model, Storage},
@@ -20,6 +21,8 @@ pub(crate) struct Sight {
     pub(crate) online: bool,
     /// It can be reached right now.
     pub(crate) reachable: bool,
+    /// Since when it is out of reach, dead or cut off.
+    pub(crate) lost: Option<Milliseconds>,
     /// When the newest sample was taken that the viewer has from it, if that is not too old.
     pub(crate) sample: Option<Milliseconds>,
 }
@@ -29,6 +32,8 @@ pub(crate) struct View<'a> {
     pub(crate) model: &'a Model,
     pub(crate) faults: &'a ActiveFaults,
     pub(crate) generation: u64,
+    /// When live values are read, which no frozen pvestatd holds: they move once per sample, like everything else.
+    pub(crate) at: Milliseconds,
     sights: Vec<Sight>,
 }
 
@@ -47,6 +52,7 @@ impl<'a> View<'a> {
             model,
             faults,
             generation: time.generation(),
+            at: time.sample_at(time.now()),
             sights,
         }
     }
@@ -89,13 +95,23 @@ impl<'a> View<'a> {
         self.model.guests.values().filter(known)
     }
 
+    /// The guests of one kind on a node, in an order of its own.
+    pub(crate) fn guests_on(&self, node: usize, kind: GuestKind) -> Vec<&'a Guest> {
+        let mut guests: Vec<&Guest> = self
+            .guests()
+            .filter(|guest| guest.node == node && guest.kind == kind)
+            .collect();
+        guests.sort_unstable_by_key(|guest| guest.stream);
+        guests
+    }
+
     /// The numbers of a guest in a sample.
     pub(crate) fn guest_sample(&self, guest: &Guest, at: Milliseconds) -> GuestSample {
         let mut sample = guest.sample(at);
         if self
             .faults
             .qmp_times_out(&self.model.nodes[guest.node].name, guest.vmid)
-            && guest.kind == crate::GuestKind::Qemu
+            && guest.kind == GuestKind::Qemu
         {
             (sample.disk_read, sample.disk_write) = (0, 0);
         }
@@ -138,6 +154,7 @@ fn sight(
             known: true,
             online: true,
             reachable: true,
+            lost: None,
             sample: fresh(own),
         };
     }
@@ -146,6 +163,7 @@ fn sight(
             known: false,
             online: false,
             reachable: false,
+            lost: None,
             sample: None,
         };
     }
@@ -159,6 +177,7 @@ fn sight(
             known: true,
             online: true,
             reachable: true,
+            lost: None,
             sample: fresh(own),
         };
     };
@@ -170,6 +189,7 @@ fn sight(
         known: true,
         online,
         reachable: false,
+        lost: Some(since),
         sample: if shows_last { fresh(last) } else { None },
     }
 }

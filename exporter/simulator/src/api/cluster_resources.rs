@@ -2,6 +2,7 @@
 
 use super::{ALWAYS, Answer, Endpoint, Parameter, Scene};
 use crate::{
+    ha::Ha,
     json::Json,
     model::{Guest, GuestSample, Load, POOLS, Storage},
     random::{hash, text},
@@ -91,12 +92,13 @@ fn render(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
     rows.sort_unstable_by_key(|(place, _)| *place);
     json.reserve(rows.len() * 480);
     json.begin_list();
-    let uses_ha = view.model.uses_ha();
+    let ha = Ha::of(view);
+    let ha = ha.as_ref();
     for (_, row) in rows {
         json.begin_row();
         match row {
-            Row::Guest(guest, sample) => write_guest(scene, json, guest, sample),
-            Row::Node(node) => write_node(scene, json, node, loads[node], uses_ha),
+            Row::Guest(guest, sample) => write_guest(scene, json, guest, sample, ha),
+            Row::Node(node) => write_node(scene, json, node, loads[node], ha),
             Row::Storage(storage, node) => write_storage(scene, json, storage, node),
             Row::Pool(pool, sum) => write_pool(json, pool, sum),
             Row::Network(node) => write_network(scene, json, node),
@@ -125,7 +127,7 @@ fn sum_up(pools: &mut [PoolSum; POOLS.len()], guest: &Guest, sample: &GuestSampl
     }
 }
 
-fn write_guest(scene: &Scene<'_>, json: &mut Json, guest: &Guest, sample: Option<GuestSample>) {
+fn write_guest(scene: &Scene<'_>, json: &mut Json, guest: &Guest, sample: Option<GuestSample>, ha: Option<&Ha<'_>>) {
     let (kind, node) = (guest.kind.as_str(), &scene.view.model.nodes[guest.node]);
     let settings = &guest.settings;
     json.string_field("id", &format!("{kind}/{}", guest.vmid));
@@ -135,10 +137,10 @@ fn write_guest(scene: &Scene<'_>, json: &mut Json, guest: &Guest, sample: Option
     json.string_field("status", if sample.is_some() { guest.status() } else { "unknown" });
     // Pools, locks, tags and HA states come from files that every node has, numbers and the name from a sample.
     for (key, value) in [
-        ("lock", &settings.lock),
-        ("tags", &settings.tags),
-        ("pool", &settings.pool),
-        ("hastate", &settings.hastate),
+        ("lock", settings.lock.as_deref()),
+        ("tags", settings.tags.as_deref()),
+        ("pool", settings.pool.as_deref()),
+        ("hastate", ha.and_then(|ha| ha.service_state(guest.vmid))),
     ] {
         if let Some(value) = value {
             json.string_field(key, value);
@@ -163,15 +165,15 @@ fn write_guest(scene: &Scene<'_>, json: &mut Json, guest: &Guest, sample: Option
     }
 }
 
-fn write_node(scene: &Scene<'_>, json: &mut Json, index: usize, load: Load, uses_ha: bool) {
+fn write_node(scene: &Scene<'_>, json: &mut Json, index: usize, load: Load, ha: Option<&Ha<'_>>) {
     let (node, sight) = (&scene.view.model.nodes[index], scene.view.sight(index));
     json.string_field("id", &format!("node/{}", node.name));
     json.string_field("type", "node");
     json.string_field("node", &node.name);
     json.string_field("status", if sight.online { "online" } else { "offline" });
     json.integer_field("cgroup-mode", 2);
-    if uses_ha && scene.permitted {
-        json.string_field("hastate", if sight.online { "online" } else { "unknown" });
+    if let Some(state) = ha.filter(|_| scene.permitted).and_then(|ha| ha.node_state(index)) {
+        json.string_field("hastate", state);
     }
     if sight.online {
         json.string_field("level", node.level);

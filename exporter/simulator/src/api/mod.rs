@@ -1,23 +1,50 @@
 //! The endpoints of the API: one file each, and the table of them all.
 
 mod access_permissions;
+mod cluster_ha_groups;
+mod cluster_ha_manager_status;
+mod cluster_ha_resources;
+mod cluster_ha_rules;
+mod cluster_ha_status_current;
 mod cluster_metrics_export;
+mod cluster_replication;
 mod cluster_resources;
 mod cluster_status;
+mod guest_pending;
+mod guest_snapshot;
+mod machine_monitor;
+mod node_lxc;
+mod node_netstat;
+mod node_qemu;
+mod node_replication;
 mod node_status;
 mod nodes;
 mod version;
 
 use bytes::Bytes;
 
-use crate::{Version, cluster::Cluster, json::Json, reply::Refusal, view::View};
+use crate::{GuestKind, Version, cluster::Cluster, json::Json, model::Guest, reply::Refusal, view::View};
 
 /// Every endpoint that the simulator knows. Others are answered as PVE answers a path that does not exist.
 const ENDPOINTS: &[&Endpoint] = &[
     &access_permissions::ENDPOINT,
+    &cluster_ha_groups::ENDPOINT,
+    &cluster_ha_manager_status::ENDPOINT,
+    &cluster_ha_resources::ENDPOINT,
+    &cluster_ha_rules::ENDPOINT,
+    &cluster_ha_status_current::ENDPOINT,
     &cluster_metrics_export::ENDPOINT,
+    &cluster_replication::ENDPOINT,
     &cluster_resources::ENDPOINT,
     &cluster_status::ENDPOINT,
+    &guest_pending::CONTAINER,
+    &guest_pending::MACHINE,
+    &guest_snapshot::CONTAINER,
+    &guest_snapshot::MACHINE,
+    &node_lxc::ENDPOINT,
+    &node_netstat::ENDPOINT,
+    &node_qemu::ENDPOINT,
+    &node_replication::ENDPOINT,
     &node_status::ENDPOINT,
     &nodes::ENDPOINT,
     &version::ENDPOINT,
@@ -93,6 +120,25 @@ pub(crate) struct Scene<'a> {
 }
 
 impl Scene<'_> {
+    /// The guest that the path names, if its configuration is at this node.
+    fn guest(&self, kind: GuestKind) -> Result<&Guest, Refusal> {
+        let named = self.call.parameter("vmid").unwrap_or_default();
+        let Ok(vmid) = named.parse() else {
+            let problem = format!("type check ('integer') failed - got '{named}'");
+            return Err(Refusal::parameter("vmid", problem));
+        };
+        let (model, node) = (self.view.model, self.node);
+        let here = |guest: &&Guest| guest.node == node && guest.kind == kind && !self.view.faults.vanished(vmid);
+        model.guests.get(&vmid).filter(here).ok_or_else(|| {
+            let folder = match kind {
+                GuestKind::Qemu => "qemu-server",
+                GuestKind::Lxc => "lxc",
+            };
+            let file = format!("nodes/{}/{folder}/{vmid}.conf", model.nodes[node].name);
+            Refusal::new(500, format!("Configuration file '{file}' does not exist"))
+        })
+    }
+
     /// The version of the node that executes the call.
     fn version(&self) -> Version {
         self.view.model.nodes[self.node].version

@@ -50,7 +50,8 @@ pub enum FaultKind {
     NoPermission,
     /// `revoked`: the token does not exist any more: 401.
     Revoked,
-    /// `qmp-timeout` or `qmp-timeout=VMID`: QEMU does not answer its node: disk counters of running guests are 0.
+    /// `qmp-timeout` or `qmp-timeout=VMID`: QEMU does not answer its node: disk counters of running guests are 0, and what
+    /// only QEMU knows is missing from lists.
     QmpTimeout(Option<u32>),
     /// `vanished=VMID`: the guest is not there any more.
     Vanished(u32),

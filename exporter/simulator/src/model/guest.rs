@@ -1,5 +1,8 @@
 //! One virtual machine or container, and its numbers at a time.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::GuestSnapshot;
 use crate::{
     clock::Milliseconds,
     random::{counted, hash, unit, walk, whole},
@@ -36,8 +39,10 @@ pub struct GuestSettings {
     pub pool: Option<String>,
     /// What holds its configuration, for example `backup`.
     pub lock: Option<String>,
-    /// Its state in HA, if HA manages it.
+    /// Its state in HA, if HA manages it: what the manager made of it, for example `started` or `error`.
     pub hastate: Option<String>,
+    /// The state that HA was asked for; without it `stopped` for a service in that state and `started` for others.
+    pub ha_requested: Option<String>,
     /// A run state in place of `running`, for example `paused`, `io-error` or `prelaunch`. A guest that is not plainly
     /// running uses no CPU and its counters do not move on from then.
     pub run_state: Option<String>,
@@ -49,6 +54,20 @@ pub struct GuestSettings {
     pub memory: u64,
     /// How large its boot disk is, in bytes.
     pub disk: u64,
+    /// Whether it starts with its node.
+    pub onboot: bool,
+    /// In which order it starts, as in `order=2,up=30`.
+    pub startup: Option<String>,
+    /// The guest agent of a virtual machine as it is configured, for example `1`.
+    pub agent: Option<String>,
+    /// Whether it is protected from removal.
+    pub protection: bool,
+    /// The drives, or mount points, that backups leave out, for example `scsi1` or `mp0`.
+    pub drives_without_backup: BTreeSet<String>,
+    /// Changes that wait for a restart: a new value, or nothing for what will be gone.
+    pub pending: BTreeMap<String, Option<String>>,
+    /// Its snapshots; each is the parent of the next one.
+    pub snapshots: Vec<GuestSnapshot>,
 }
 
 /// A guest of the simulated cluster.
@@ -174,6 +193,11 @@ impl Guest {
             net_in: count(3, 9_000.0),
             net_out: count(4, 7_000.0),
         }
+    }
+
+    /// The process that runs it, if it runs.
+    pub(crate) fn process(&self) -> Option<u64> {
+        Some(1_000 + hash(&[self.stream, self.running_since?]) % 4_000_000)
     }
 
     /// What a container uses of its root file system; PVE knows nothing about the disks of a virtual machine.

@@ -1,15 +1,24 @@
 //! The state of the simulated cluster: its nodes, guests and storages, and how they change.
 
+mod configuration;
+mod drives;
 mod events;
 mod guest;
 mod node;
 mod population;
+mod pressure;
+mod replication;
 mod storage;
 
+pub use configuration::GuestSnapshot;
+pub(crate) use configuration::{Entry, Setting};
+pub(crate) use drives::BlockStatistics;
 pub(crate) use events::Events;
 pub(crate) use guest::{Guest, GuestSample};
 pub use guest::{GuestKind, GuestSettings};
 pub(crate) use node::{Load, Node, NodeSample};
+pub(crate) use pressure::PRESSURES;
+pub(crate) use replication::Replication;
 pub(crate) use storage::Storage;
 
 use std::collections::BTreeMap;
@@ -27,6 +36,7 @@ pub(crate) struct Model {
     pub(crate) nodes: Vec<Node>,
     pub(crate) guests: BTreeMap<u32, Guest>,
     pub(crate) storages: Vec<Storage>,
+    pub(crate) replications: Vec<Replication>,
 }
 
 impl Model {
@@ -35,12 +45,14 @@ impl Model {
         let nodes = (0..options.nodes)
             .map(|index| Node::new(options, index, start, &guests))
             .collect();
+        let replications = replication::replications(options, &guests, start);
         Self {
             seed: options.seed,
             name: options.name.clone(),
             nodes,
             guests: guests.into_iter().map(|guest| (guest.vmid, guest)).collect(),
             storages: storage::storages(options.seed),
+            replications,
         }
     }
 
@@ -53,7 +65,7 @@ impl Model {
         self.nodes.iter().position(|node| node.name == name)
     }
 
-    /// Whether anything is managed by HA; only then do nodes have an HA state.
+    /// Whether anything is managed by HA; only then is there a manager.
     pub(crate) fn uses_ha(&self) -> bool {
         self.guests.values().any(|guest| guest.settings.hastate.is_some())
     }

@@ -1,6 +1,8 @@
 //! Who lives in a new cluster.
 
-use super::{Guest, GuestKind, GuestSettings};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Guest, GuestKind, GuestSettings, GuestSnapshot};
 use crate::{
     Options,
     clock::Milliseconds,
@@ -65,6 +67,10 @@ pub(super) fn guests(options: &Options, start: Milliseconds) -> Vec<Guest> {
             } else if place % 6 == 1 {
                 settings.hastate = Some(if stopped { "stopped" } else { "started" }.to_owned());
             }
+            care(&mut settings, kind, draw(7), start);
+            if options.events {
+                trouble(&mut settings, place);
+            }
             let node = usize::try_from(place).ok().filter(|place| *place < options.nodes);
             let node = node.unwrap_or_else(|| index(options.nodes, &[draw(5)]));
             let mut guest = Guest::new(options.seed, 100 + place, kind, node, settings);
@@ -86,11 +92,80 @@ pub(crate) fn settings(name: &str) -> GuestSettings {
         pool: None,
         lock: None,
         hastate: None,
+        ha_requested: None,
         run_state: None,
         template: false,
         cpus: 2,
         memory: 2 * GIB,
         disk: 32 * GIB,
+        onboot: false,
+        startup: None,
+        agent: None,
+        protection: false,
+        drives_without_backup: BTreeSet::new(),
+        pending: BTreeMap::new(),
+        snapshots: Vec::new(),
+    }
+}
+
+/// How somebody looks after a guest: production guests start with their node, some are protected, have snapshots or wait
+/// for a restart.
+fn care(settings: &mut GuestSettings, kind: GuestKind, draw: u64, start: Milliseconds) {
+    let one_in = |many: u64, question: u64| hash(&[draw, question]).is_multiple_of(many);
+    let production = settings.pool.as_deref() == Some("prod");
+    settings.onboot = !settings.template && if production { !one_in(12, 1) } else { one_in(3, 1) };
+    settings.protection = production && one_in(4, 2);
+    if settings.onboot && one_in(5, 3) {
+        settings.startup = Some(format!("order={},up=30", 1 + hash(&[draw, 4]) % 3));
+    }
+    if kind == GuestKind::Qemu && !one_in(4, 5) {
+        settings.agent = Some(
+            if one_in(3, 6) {
+                "enabled=1,fstrim_cloned_disks=1"
+            } else {
+                "1"
+            }
+            .to_owned(),
+        );
+    }
+    if one_in(3, 7) {
+        // Of the drives that these names can mean, a guest has some or none.
+        settings.drives_without_backup = ["scsi1", "mp0"].map(str::to_owned).into();
+    }
+    if settings.template {
+        return;
+    }
+    if one_in(11, 8) {
+        settings
+            .pending
+            .insert("memory".to_owned(), Some((settings.memory >> 19).to_string()));
+        if kind == GuestKind::Qemu {
+            settings.pending.insert("numa".to_owned(), None);
+        }
+    }
+    if one_in(4, 10) {
+        let day = 86_400;
+        let youngest = (start / 1_000).saturating_sub(day + hash(&[draw, 11]) % (20 * day));
+        let names = ["installed", "before-upgrade", "after-upgrade"];
+        let count = 1 + index(names.len(), &[draw, 12]);
+        settings.snapshots = (0_u64..)
+            .zip(names)
+            .take(count)
+            .map(|(number, name)| GuestSnapshot {
+                name: name.to_owned(),
+                taken_at: youngest.saturating_sub((count as u64 - 1 - number) * 9 * day),
+                with_memory: kind == GuestKind::Qemu && number == 1,
+            })
+            .collect();
+    }
+}
+
+/// What is wrong in a lively cluster from the start: a service that HA gave up, and a lock that nobody took away.
+fn trouble(settings: &mut GuestSettings, place: u32) {
+    match place {
+        3 => settings.lock = Some("snapshot".to_owned()),
+        7 => settings.hastate = Some("error".to_owned()),
+        _ => {}
     }
 }
 

@@ -3,9 +3,17 @@
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod configurations;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod guests;
+#[cfg(test)]
+mod ha;
+#[cfg(test)]
 mod recorded;
+#[cfg(test)]
+mod replication;
 #[cfg(test)]
 mod shape;
 #[cfg(test)]

@@ -32,6 +32,10 @@ async fn bodies(options: Options) -> Vec<Value> {
             "/cluster/status",
             "/cluster/metrics/export",
             "/nodes/pve2/status",
+            "/nodes/pve2/qemu?full=1",
+            "/nodes/pve2/lxc",
+            "/nodes/pve2/replication",
+            "/cluster/ha/status/manager_status",
         ] {
             bodies.push(get(&simulator, "pve1", path).await.json());
         }

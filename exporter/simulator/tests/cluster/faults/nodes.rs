@@ -28,10 +28,13 @@ async fn quorate(simulator: &Simulator, node: &str) -> Value {
     row(&rows(simulator, node, STATUS).await, "cluster")["quorate"].clone()
 }
 
-/// A guest that runs on a node, and its id.
+/// A guest that runs on a node without the care of HA, and its id.
 fn running_on(simulator: &Simulator, node: &str) -> (u32, String) {
     let guests = simulator.guests();
-    let guest = guests.iter().find(|guest| guest.node == node && guest.running).unwrap();
+    let guest = guests
+        .iter()
+        .find(|guest| guest.node == node && guest.running && guest.settings.hastate.is_none())
+        .unwrap();
     (guest.vmid, format!("{}/{}", guest.kind.as_str(), guest.vmid))
 }
 

@@ -4,13 +4,18 @@ use crate::metrics::own::OWN_METRICS;
 use crate::metrics::table::{Kind, Metric, Subject, Unit};
 use crate::subjects::api::Api;
 use crate::subjects::cluster::Cluster;
+use crate::subjects::expected_up::ExpectedUp;
 use crate::subjects::exporter::Exporter;
 use crate::subjects::guest::Guest;
+use crate::subjects::guest_config::GuestConfig;
+use crate::subjects::guest_drive_config::GuestDriveConfig;
 use crate::subjects::network::Network;
 use crate::subjects::node::Node;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::process::Process;
+use crate::subjects::snapshot::Snapshot;
+use crate::subjects::snapshots::Snapshots;
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
 
@@ -82,6 +87,11 @@ pub fn catalog() -> Vec<Group> {
         group::<Pool>(),
         group::<Network>(),
         group::<Guest>(),
+        group::<ExpectedUp>(),
+        group::<GuestConfig>(),
+        group::<GuestDriveConfig>(),
+        group::<Snapshots>(),
+        group::<Snapshot>(),
         Group {
             subject: "exporter's own work",
             rows: "one per combination of labels that has occurred",

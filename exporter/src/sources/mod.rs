@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod cluster_status;
 pub mod counters;
+pub mod guest_config;
 pub mod held;
 pub mod metrics_export;
 pub mod name;
@@ -13,4 +14,6 @@ pub mod node_status;
 pub mod pace;
 pub mod permissions;
 pub mod resources;
+pub mod snapshots;
+pub mod survey;
 pub mod version;

@@ -4,12 +4,17 @@
 
 pub mod api;
 pub mod cluster;
+pub mod expected_up;
 pub mod exporter;
 pub mod guest;
+pub mod guest_config;
+pub mod guest_drive_config;
 pub mod network;
 pub mod node;
 pub mod permission;
 pub mod pool;
 pub mod process;
+pub mod snapshot;
+pub mod snapshots;
 pub mod source;
 pub mod storage;

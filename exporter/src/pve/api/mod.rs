@@ -4,6 +4,8 @@ pub mod access_permissions;
 pub mod cluster_metrics_export;
 pub mod cluster_resources;
 pub mod cluster_status;
+pub mod guest_pending;
+pub mod guest_snapshots;
 pub mod node_status;
 pub mod nodes;
 pub mod version;

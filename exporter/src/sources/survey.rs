@@ -229,23 +229,24 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn guests(vmids: std::ops::Range<u32>) -> Arc<[Guest]> {
-        let guest = |vmid| Guest {
+    /// Guests numbered from 1, each at one of `nodes`.
+    fn guests(nodes: &[&str]) -> Arc<[Guest]> {
+        let guest = |(vmid, node): (u32, &&str)| Guest {
             identity: Identity::new(&[]),
             kind: GuestKind::Lxc,
             vmid,
-            node: "a".into(),
+            node: (*node).into(),
             text: GuestText::default(),
             state: "running",
             lock: None,
             ha_state: None,
             figures: Figures::default(),
         };
-        vmids.map(guest).collect()
+        (1..).zip(nodes).map(guest).collect()
     }
 
-    async fn free(limiter: &Limiter) {
-        while limiter.is_busy("a") {
+    async fn free(limiter: &Limiter, node: &str) {
+        while limiter.is_busy(node) {
             tokio::task::yield_now().await;
         }
     }
@@ -254,13 +255,13 @@ mod tests {
     async fn each_tick_reads_one_guest() {
         let (clock, limiter, offline) = (Clock::default(), Arc::default(), BTreeSet::new());
         let survey = Survey::new("main/t", clock.clone(), 3600 * SECOND);
-        let guests = guests(1..4);
+        let guests = guests(&["a"; 3]);
         for count in 1..=3 {
             let tick = || survey.tick(&guests, &offline, &limiter, |guest| async move { Ok(guest.id()) });
             tick();
-            free(&limiter).await;
+            free(&limiter, "a").await;
             tick();
-            free(&limiter).await;
+            free(&limiter, "a").await;
             assert_eq!(survey.values().len(), count);
             clock.advance(SECOND);
         }
@@ -272,11 +273,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_read_that_hangs_holds_up_no_other_node() {
+        let (clock, limiter, offline) = (Clock::default(), Arc::default(), BTreeSet::new());
+        let survey = Survey::new("main/t", clock.clone(), 3600 * SECOND);
+        let guests = guests(&["a", "a", "b", "b"]);
+        for _ in 0..3 {
+            survey.tick(&guests, &offline, &limiter, |guest| async move {
+                if &*guest.node == "a" {
+                    std::future::pending::<()>().await;
+                }
+                Ok(guest.vmid)
+            });
+            free(&limiter, "b").await;
+            clock.advance(SECOND);
+        }
+        let read: Vec<_> = survey.values().keys().map(|key| key.1).collect();
+        assert_eq!(read, [3, 4]);
+    }
+
+    #[tokio::test]
     async fn a_read_that_panics_is_a_failure_and_frees_its_node() {
         let (limiter, offline) = (Arc::default(), BTreeSet::new());
         let survey = Survey::<u32>::new("main/t", Clock::default(), 3600 * SECOND);
-        survey.tick(&guests(1..2), &offline, &limiter, |_| async { panic!("on purpose") });
-        free(&limiter).await;
+        survey.tick(&guests(&["a"]), &offline, &limiter, |_| async { panic!("on purpose") });
+        free(&limiter, "a").await;
         let record = &survey.records(&offline, |_| 0)["a"].record;
         assert_eq!((record.up, record.failures[&FailureReason::Decode]), (Some(false), 1));
     }

@@ -24,7 +24,7 @@ const FORBIDDEN_REST: Duration = Duration::from_secs(300);
 /// How long a guest that is listed no more keeps its value, in case it is listed again.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
-/// How many times its age at the renewal a value is served.
+/// A value is served until it is this many times as old as it should get.
 const SERVED: u32 = 3;
 
 pub(super) struct Schedule<T> {

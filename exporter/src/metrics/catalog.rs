@@ -15,12 +15,19 @@ use crate::subjects::guest_pressure::GuestPressure;
 use crate::subjects::ha::{HaFencing, HaManager, HaRules};
 use crate::subjects::ha_guest::{HaGuest, HaGuestRequest};
 use crate::subjects::ha_node::HaNode;
+use crate::subjects::expected_up::ExpectedUp;
+use crate::subjects::exporter::Exporter;
+use crate::subjects::guest::Guest;
+use crate::subjects::guest_config::GuestConfig;
+use crate::subjects::guest_drive_config::GuestDriveConfig;
 use crate::subjects::network::Network;
 use crate::subjects::node::Node;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::process::Process;
 use crate::subjects::replication::{ReplicationJob, ReplicationState};
+use crate::subjects::snapshot::Snapshot;
+use crate::subjects::snapshots::Snapshots;
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
 
@@ -106,6 +113,11 @@ pub fn catalog() -> Vec<Group> {
         group::<GuestMachine>(),
         group::<GuestBalloon>(),
         group::<Container>(),
+        group::<ExpectedUp>(),
+        group::<GuestConfig>(),
+        group::<GuestDriveConfig>(),
+        group::<Snapshots>(),
+        group::<Snapshot>(),
         Group {
             subject: "exporter's own work",
             rows: "one per combination of labels that has occurred",

@@ -63,6 +63,15 @@ impl DecodeError {
             beginning,
         }
     }
+
+    /// The same without any of the body, for one that holds what nobody else may read.
+    #[must_use]
+    pub fn without_beginning(self) -> Self {
+        Self {
+            beginning: String::new(),
+            ..self
+        }
+    }
 }
 
 /// A call that brought no usable answer. It never holds a secret.

@@ -1,7 +1,7 @@
 //! The sources, one file each: which endpoint is read, and how its rows become subjects.
 //!
-//! [`held`] is the one primitive that keeps a value, its age and its outcome; [`cluster`] brings the sources of one cluster
-//! together and puts the rows of a scrape in order.
+//! [`held`] is the one primitive that keeps a value, its age and its outcome, and [`survey`] keeps one for each guest where PVE
+//! has to be asked guest by guest; [`cluster`] brings the sources of one cluster together and puts the rows of a scrape in order.
 
 pub mod cached;
 pub mod cluster;
@@ -12,6 +12,7 @@ pub mod guest_memory;
 pub mod ha_manager;
 pub mod ha_rules;
 pub mod ha_status;
+pub mod guest_config;
 pub mod held;
 pub mod lxc;
 pub mod merged;
@@ -26,4 +27,6 @@ pub mod replication;
 pub mod replication_jobs;
 pub mod resources;
 pub mod source;
+pub mod snapshots;
+pub mod survey;
 pub mod version;

@@ -11,6 +11,8 @@ pub mod ha_status;
 pub mod node_lxc;
 pub mod node_netstat;
 pub mod node_qemu;
+pub mod guest_pending;
+pub mod guest_snapshots;
 pub mod node_status;
 pub mod nodes;
 pub mod replication;

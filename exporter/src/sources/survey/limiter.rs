@@ -1,0 +1,138 @@
+//! How fast the surveys of a cluster may read: one rate for all of them, and one read in flight at each node.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Reads that may start within [`WINDOW`].
+const STARTS: usize = 60;
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Less than the time between two ticks, and more than the time within one.
+const APART: Duration = Duration::from_millis(500);
+
+/// What the surveys of one cluster share.
+#[derive(Debug, Default)]
+pub struct Limiter {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    starts: VecDeque<Instant>,
+    last: Option<Arc<str>>,
+    /// The surveys that came too soon after another one's start.
+    waiting: BTreeSet<Arc<str>>,
+    busy: BTreeSet<Arc<str>>,
+}
+
+/// A read in flight; its node is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    limiter: Arc<Limiter>,
+    node: Arc<str>,
+}
+
+impl Limiter {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a read is in flight at `node`.
+    pub(super) fn is_busy(&self, node: &str) -> bool {
+        self.lock().busy.contains(node)
+    }
+
+    /// Lets `survey` read at `node`, unless it is too soon or another survey's turn.
+    pub(super) fn start(self: &Arc<Self>, survey: &Arc<str>, node: &Arc<str>, now: Instant) -> Option<Permit> {
+        let mut state = self.lock();
+        let since = |start: &Instant| now.saturating_duration_since(*start);
+        while state.starts.front().is_some_and(|first| since(first) >= WINDOW) {
+            state.starts.pop_front();
+        }
+        if state.starts.len() >= STARTS || state.starts.back().is_some_and(|last| since(last) < APART) {
+            state.waiting.insert(Arc::clone(survey));
+            return None;
+        }
+        state.waiting.remove(survey);
+        if state.last.as_ref() == Some(survey) && !state.waiting.is_empty() {
+            // Whoever waits has this one tick; it may have found nothing to read meanwhile.
+            state.waiting.clear();
+            return None;
+        }
+        if !state.busy.insert(Arc::clone(node)) {
+            return None;
+        }
+        state.starts.push_back(now);
+        state.last = Some(Arc::clone(survey));
+        let (limiter, node) = (Arc::clone(self), Arc::clone(node));
+        Some(Permit { limiter, node })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.limiter.lock().busy.remove(&self.node);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn surveys_that_both_have_much_to_read_take_turns() {
+        let (limiter, started) = (Arc::new(Limiter::default()), Instant::now());
+        let surveys: [Arc<str>; 2] = ["a".into(), "b".into()];
+        let mut turns = [0, 0];
+        for second in 0..100 {
+            for (survey, turns) in surveys.iter().zip(&mut turns) {
+                let permit = limiter.start(survey, &"pve1".into(), started + second * SECOND);
+                *turns += usize::from(permit.is_some());
+            }
+        }
+        assert!(turns.iter().all(|turns| *turns >= 48), "{turns:?}");
+    }
+
+    #[test]
+    fn a_survey_that_stopped_asking_holds_up_no_other() {
+        let (limiter, started) = (Arc::new(Limiter::default()), Instant::now());
+        let at = |survey: &str, second| {
+            let permit = limiter.start(&survey.into(), &"pve1".into(), started + second * SECOND);
+            permit.is_some()
+        };
+        assert!(at("a", 0));
+        assert!(!at("b", 0));
+        assert!(!at("a", 1), "it would be b's turn");
+        assert!(at("a", 2) && at("a", 3));
+    }
+
+    #[test]
+    fn a_node_has_one_read_in_flight() {
+        let (limiter, started) = (Arc::new(Limiter::default()), Instant::now());
+        let at = |node: &str, second| limiter.start(&"a".into(), &node.into(), started + second * SECOND);
+        let first = at("pve1", 0);
+        assert!(first.is_some() && limiter.is_busy("pve1"));
+        assert!(at("pve1", 1).is_none());
+        assert!(at("pve2", 1).is_some());
+        drop(first);
+        assert!(at("pve1", 2).is_some());
+    }
+
+    #[test]
+    fn ticks_that_come_fast_start_no_more_than_sixty_a_minute() {
+        let (limiter, started) = (Arc::new(Limiter::default()), Instant::now());
+        let tick = Duration::from_millis(600);
+        let starts: Vec<_> = (0..1000)
+            .map(|number| started + number * tick)
+            .filter(|now| limiter.start(&"a".into(), &"pve1".into(), *now).is_some())
+            .collect();
+        for start in &starts {
+            let minute = starts.iter().filter(|other| (*start..*start + WINDOW).contains(other));
+            assert!(minute.count() <= STARTS);
+        }
+        assert!(starts.len() >= 590, "ten minutes: {}", starts.len());
+    }
+}

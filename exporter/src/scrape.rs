@@ -215,6 +215,11 @@ impl Exporter {
             section(rows, |rows| &rows.depth.machines),
             section(rows, |rows| &rows.depth.balloons),
             section(rows, |rows| &rows.depth.containers),
+            section(rows, |rows| &rows.expected_up),
+            section(rows, |rows| &rows.inventory.configs),
+            section(rows, |rows| &rows.inventory.drives),
+            section(rows, |rows| &rows.inventory.snapshots),
+            section(rows, |rows| &rows.inventory.named),
         ];
         let metrics = &loaded.config.metrics;
         let own = self.own.text(format, |name| !metrics.drops(name), clusters);

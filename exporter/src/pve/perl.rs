@@ -547,12 +547,12 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_entry_costs_only_itself() {
+    fn a_damaged_listed_entry_costs_only_itself() {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Guest<'a> {
             #[serde(borrow, deserialize_with = "entries")]
-            drives: Entries<'a, Wire<'a>>,
+            drives: EntryList<'a, Wire<'a>>,
         }
         let read = |json: &'static str| data::<Guest<'_>>(json.as_bytes()).unwrap().drives;
         let drives = read(r#"{"data":{"drives":{"b":{"bytes":"1"},"x":7,"y":null,"z":[{}],"a":{"bytes":{}}}}}"#);

@@ -1,6 +1,6 @@
 //! What is made of values that seldom change, made once.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The newest thing made, and what it was made of.
 pub struct Cached<K, T>(Mutex<Option<(K, T)>>);
@@ -23,6 +23,16 @@ impl<K: PartialEq, T: Clone> Cached<K, T> {
         let made = make();
         *newest = Some((key, made.clone()));
         made
+    }
+}
+
+/// A key for values that are compared by which they are, and not by what is in them.
+#[derive(Clone)]
+pub struct Same<T: ?Sized>(pub Arc<T>);
+
+impl<T: ?Sized> PartialEq for Same<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

@@ -24,6 +24,7 @@ use crate::subjects::permission::Permission;
 
 mod depth;
 mod ha;
+mod inventory;
 mod known;
 mod replication;
 mod rows;
@@ -31,6 +32,7 @@ mod shown;
 
 pub use depth::DepthRows;
 pub use ha::HaRows;
+pub use inventory::InventoryRows;
 pub use known::Known;
 pub use replication::ReplicationRows;
 pub use rows::Rows;
@@ -38,6 +40,7 @@ pub use shown::{Admitted, Shown};
 
 use depth::Depth;
 use ha::Ha;
+use inventory::Inventory;
 use replication::Replication;
 
 /// How old a node's own status may get while it stands in for the node's samples.
@@ -87,6 +90,7 @@ pub struct ClusterSources {
     ha: Ha,
     replication: Replication,
     depth: Depth,
+    inventory: Inventory,
     scrapes: Mutex<Scrapes>,
     named_only: Mutex<Option<(Instant, Arc<[Guest]>)>>,
 }
@@ -118,7 +122,7 @@ impl ClusterSources {
             cluster: name,
             client: &client,
             clock,
-            limit: cluster.refresh_timeout,
+            refresh_timeout: cluster.refresh_timeout,
             policies: &policies,
         };
         let resources = resources::source(&wiring, cluster.guests.clone());
@@ -128,6 +132,7 @@ impl ClusterSources {
             })
             .damaged_by(|value| Some(value.damaged_rows));
         let known = Arc::new(Known::new(resources.held(), status.held()));
+        let limiter = Arc::default();
         Ok(Self {
             samples: metrics_export::source(&wiring, Arc::clone(&known)),
             version: version::source(&wiring, cluster.endpoints.len() > 1 && !cluster.insecure_skip_verify),
@@ -139,6 +144,7 @@ impl ClusterSources {
             ha: Ha::new(&wiring),
             replication: Replication::new(&wiring, &known),
             depth: Depth::new(&wiring, &known),
+            inventory: Inventory::new(&wiring, &known, &limiter),
             resources,
             status,
             known,
@@ -180,6 +186,7 @@ impl ClusterSources {
         sources.extend(self.ha.sources());
         sources.extend(self.replication.sources());
         sources.extend(self.depth.sources());
+        sources.extend(self.inventory.sources());
         sources
     }
 

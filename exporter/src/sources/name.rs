@@ -60,7 +60,7 @@ pub enum SourceName {
 
 impl SourceName {
     /// Every source, in the order of documentation and exposition.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Resources,
         Self::MetricsExport,
         Self::ClusterStatus,
@@ -75,6 +75,8 @@ impl SourceName {
         Self::Qemu,
         Self::Lxc,
         Self::Netstat,
+        Self::GuestConfig,
+        Self::Snapshots,
     ];
 
     /// The name as in labels, parameters and configuration.
@@ -172,7 +174,13 @@ impl SourceName {
     pub const fn depends_on(self) -> &'static [Self] {
         match self {
             Self::Replication => &[Self::Resources, Self::ReplicationJobs],
-            Self::NodeStatus | Self::ReplicationJobs | Self::Qemu | Self::Lxc | Self::Netstat => &[Self::Resources],
+            Self::NodeStatus
+            | Self::ReplicationJobs
+            | Self::Qemu
+            | Self::Lxc
+            | Self::Netstat
+            | Self::GuestConfig
+            | Self::Snapshots => &[Self::Resources],
             _ => &[],
         }
     }

@@ -52,7 +52,7 @@ pub struct Wiring<'a> {
     /// The clock.
     pub clock: &'a Clock,
     /// The time that one refresh may take.
-    pub limit: Duration,
+    pub refresh_timeout: Duration,
     /// How each source is read.
     pub policies: &'a BTreeMap<SourceName, SourcePolicy>,
 }
@@ -65,13 +65,23 @@ impl Wiring<'_> {
         Pace::new(source, policy.map_or(source.default_max_age(), |policy| policy.max_age))
     }
 
+    /// The time that one refresh of a source may take.
+    #[must_use]
+    pub fn limit(&self, source: SourceName) -> Limit {
+        Limit {
+            time: self.refresh_timeout,
+            cluster: format!("cluster {}", self.cluster),
+            source,
+        }
+    }
+
     /// A source of the whole cluster, read with `fetch`.
     pub fn whole<T, F>(&self, source: SourceName, fetch: impl Fn(Arc<Client>) -> F + Send + Sync + 'static) -> Whole<T>
     where
         T: Send + Sync + 'static,
         F: Future<Output = Result<T, ApiError>> + Send + 'static,
     {
-        let (client, limit) = (Arc::clone(self.client), Limit::new(self, source));
+        let (client, limit) = (Arc::clone(self.client), self.limit(source));
         Whole {
             name: source,
             pace: self.pace(source),
@@ -91,7 +101,7 @@ impl Wiring<'_> {
         T: Send + Sync + 'static,
         F: Future<Output = Result<T, ApiError>> + Send + 'static,
     {
-        let (client, limit) = (Arc::clone(self.client), Limit::new(self, source));
+        let (client, limit) = (Arc::clone(self.client), self.limit(source));
         PerNode {
             name: source,
             pace: self.pace(source),
@@ -106,22 +116,18 @@ impl Wiring<'_> {
 
 /// The time that a whole refresh may take.
 #[derive(Clone)]
-struct Limit {
+pub struct Limit {
     time: Duration,
     cluster: String,
     source: SourceName,
 }
 
 impl Limit {
-    fn new(wiring: &Wiring<'_>, source: SourceName) -> Self {
-        Self {
-            time: wiring.limit,
-            cluster: format!("cluster {}", wiring.cluster),
-            source,
-        }
-    }
-
-    async fn apply<T>(self, fetch: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    /// `fetch`, or an error when it takes longer.
+    ///
+    /// # Errors
+    /// Those of `fetch`, and [`ApiError::Timeout`].
+    pub async fn apply<T>(self, fetch: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
         let Self { time, cluster, source } = self;
         tokio::time::timeout(time, fetch).await.unwrap_or_else(|_| {
             Err(ApiError::Timeout {

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::GuestKind;
 use crate::pve::error::ApiError;
 use crate::sources::held::Record;
-use crate::subjects::guest::Guest;
+use crate::subjects::guest::{Guest, GuestKey};
 
 mod limiter;
 mod schedule;
@@ -22,9 +22,6 @@ pub use limiter::Limiter;
 
 use limiter::Permit;
 use schedule::{Ended, News, Schedule};
-
-/// What tells one guest from another: kind and number.
-pub type GuestKey = (GuestKind, u32);
 
 /// The values of the guests, in the order of the guests' own rows.
 pub type Values<T> = BTreeMap<GuestKey, Arc<T>>;
@@ -194,33 +191,8 @@ impl<T: Send + Sync + 'static> Drop for Read<T> {
     }
 }
 
-/// Something made from the values of a survey, made again only when they change.
-pub struct Derived<T, R>(Mutex<Option<(Arc<Values<T>>, R)>>);
-
-impl<T, R> Default for Derived<T, R> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T, R: Clone> Derived<T, R> {
-    /// What `make` made, or makes, of `values`.
-    pub fn of(&self, values: Arc<Values<T>>, make: impl FnOnce(&Values<T>) -> R) -> R {
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*made {
-            Some((known, derived)) if Arc::ptr_eq(known, &values) => derived.clone(),
-            _ => {
-                let derived = make(&values);
-                *made = Some((values, derived.clone()));
-                derived
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
     use crate::metrics::labels::Identity;
@@ -299,20 +271,5 @@ mod tests {
         free(&limiter, "a").await;
         let record = &survey.records(&offline, |_| 0)["a"].record;
         assert_eq!((record.up, record.failures[&FailureReason::Decode]), (Some(false), 1));
-    }
-
-    #[test]
-    fn what_is_derived_is_made_once_for_each_change() {
-        let (derived, made) = (Derived::default(), AtomicUsize::new(0));
-        let of = |values: &Arc<Values<u32>>| {
-            derived.of(Arc::clone(values), |values| {
-                made.fetch_add(1, Ordering::SeqCst);
-                values.len()
-            })
-        };
-        let none = Arc::default();
-        let one = Arc::new(Values::from([((GuestKind::Qemu, 100), Arc::new(1))]));
-        assert_eq!([of(&none), of(&none), of(&one), of(&one)], [0, 0, 1, 1]);
-        assert_eq!(made.load(Ordering::SeqCst), 2);
     }
 }

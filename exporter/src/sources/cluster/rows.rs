@@ -1,10 +1,10 @@
 //! The rows that a scrape of one cluster exposes: what the sources hold and may still be served, brought together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{Admitted, ClusterSources, DepthRows, HaRows, ReplicationRows, Selection, Shown};
+use super::{Admitted, ClusterSources, DepthRows, HaRows, InventoryRows, ReplicationRows, Selection, Shown};
 use crate::config::{GuestFilter, Metrics};
 use crate::metrics::labels::Identity;
 use crate::pve::endpoints::Endpoint;
@@ -15,7 +15,8 @@ use crate::sources::name::SourceName;
 use crate::sources::resources::{Resources, StorageRow, TEXT_REMEMBERED};
 use crate::subjects::api::Api;
 use crate::subjects::cluster::Cluster;
-use crate::subjects::guest::Guest;
+use crate::subjects::expected_up::{self, ExpectedUp};
+use crate::subjects::guest::{Guest, GuestKey};
 use crate::subjects::network::Network;
 use crate::subjects::node::Node;
 use crate::subjects::permission::Permission;
@@ -51,6 +52,10 @@ pub struct Rows {
     pub replication: ReplicationRows,
     /// Guests in depth.
     pub depth: DepthRows,
+    /// Configurations and snapshots.
+    pub inventory: InventoryRows,
+    /// The guests that should run.
+    pub expected_up: Arc<[ExpectedUp]>,
 }
 
 impl ClusterSources {
@@ -76,6 +81,7 @@ impl ClusterSources {
             with_node_status: shown.selection.contains(&SourceName::NodeStatus),
         };
         let (sources, failures) = self.source_rows(&shown.selection);
+        let ha = self.ha.rows(&shown);
         Rows {
             cluster: Arc::from([Cluster {
                 identity: Identity::new(&[("pve_cluster", &self.name)]),
@@ -103,10 +109,38 @@ impl ClusterSources {
             permissions: permissions.map_or_else(Arc::default, |permissions| Arc::clone(&*permissions)),
             sources,
             failures,
-            ha: self.ha.rows(&shown),
+            expected_up: resources
+                .as_ref()
+                .map_or_else(Arc::default, |resources| self.expected_up(resources, &ha)),
+            ha,
+            inventory: self.inventory.rows(&shown, metrics),
             replication: self.replication.rows(&shown),
             depth: self.depth.rows(&shown, metrics),
         }
+    }
+
+    fn expected_up(&self, resources: &Resources, ha: &HaRows) -> Arc<[ExpectedUp]> {
+        let requests = ha
+            .requests
+            .iter()
+            .map(|request| ((request.kind, request.vmid), request.state));
+        let requested: HashMap<GuestKey, &str> = requests.collect();
+        let configurations = self.inventory.configurations();
+        let tag = self.settings.config.expected_up_tag.as_deref();
+        let expected = resources.guests.iter().filter_map(|guest| {
+            let key = (guest.kind, guest.vmid);
+            let config = configurations.get(&key).map(|configuration| &configuration.guest);
+            let node = resources.nodes.get(&guest.node);
+            let uptime = node
+                .filter(|node| node.up == Some(true))
+                .and_then(|node| node.figures.uptime);
+            let reason = expected_up::expected(guest, requested.get(&key).copied(), config, uptime, tag)?;
+            Some(ExpectedUp {
+                identity: guest.identity.clone(),
+                reason,
+            })
+        });
+        expected.collect()
     }
 
     fn shown(&self, selection: &Selection) -> Shown<'_> {

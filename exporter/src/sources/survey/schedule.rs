@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{GuestKey, NodeRecord, SurveyGuest, Values};
+use super::{NodeRecord, SurveyGuest, Values};
 use crate::pve::endpoints::doubling;
 use crate::pve::error::{ApiError, FailureReason};
 use crate::sources::held::Record;
-use crate::subjects::guest::Guest;
+use crate::subjects::guest::{Guest, GuestKey};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

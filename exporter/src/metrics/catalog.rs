@@ -3,6 +3,11 @@
 use crate::metrics::own::OWN_METRICS;
 use crate::metrics::table::{Kind, Metric, Subject, Unit};
 use crate::subjects::api::Api;
+use crate::subjects::backup::Backup;
+use crate::subjects::backup_coverage::{BackupCoverage, UncoveredGuest};
+use crate::subjects::backup_job::BackupJob;
+use crate::subjects::backup_log::BackupLogs;
+use crate::subjects::backup_volume::{BackupVolumes, OrphanedBackups};
 use crate::subjects::cluster::Cluster;
 use crate::subjects::exporter::Exporter;
 use crate::subjects::guest::Guest;
@@ -11,6 +16,7 @@ use crate::subjects::node::Node;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::process::Process;
+use crate::subjects::recovery_point::RecoveryPoint;
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
 
@@ -82,6 +88,14 @@ pub fn catalog() -> Vec<Group> {
         group::<Pool>(),
         group::<Network>(),
         group::<Guest>(),
+        group::<Backup>(),
+        group::<RecoveryPoint>(),
+        group::<BackupLogs>(),
+        group::<BackupJob>(),
+        group::<UncoveredGuest>(),
+        group::<BackupCoverage>(),
+        group::<BackupVolumes>(),
+        group::<OrphanedBackups>(),
         Group {
             subject: "exporter's own work",
             rows: "one per combination of labels that has occurred",

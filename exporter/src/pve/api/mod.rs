@@ -1,9 +1,13 @@
 //! The wire types, one file for each endpoint. They hold what PVE sends, as tolerant as [`crate::pve::perl`] makes them.
 
 pub mod access_permissions;
+pub mod cluster_backup;
 pub mod cluster_metrics_export;
 pub mod cluster_resources;
 pub mod cluster_status;
 pub mod node_status;
 pub mod nodes;
+pub mod not_backed_up;
+pub mod storage_content;
+pub mod task_log;
 pub mod version;

@@ -83,13 +83,16 @@ fn stamps(runs: &[Run]) -> Vec<Stamp> {
         for (local, measured) in [(run.started, None), (run.finished, duration)] {
             let Some(local) = local else { continue };
             let gap = local - before.unwrap_or(local);
-            jumps += match measured {
+            let jump = match measured {
                 Some(elapsed) => {
                     (gap.saturating_sub(elapsed).saturating_add(QUARTER / 2)).div_euclid(QUARTER) * QUARTER
                 }
-                None if gap < -SLACK => gap.div_euclid(SUMMER) * SUMMER,
+                None if gap < -SLACK => -SUMMER,
                 None => 0,
             };
+            if (-SUMMER..=SUMMER).contains(&jump) {
+                jumps += jump;
+            }
             before = Some(local);
             stamps.push(Stamp {
                 local: local - jumps,

@@ -97,7 +97,9 @@ impl Log {
     fn error(&mut self, text: &str) {
         let failed = number_after(text, "Backup of VM ").filter(|(_, rest)| rest.starts_with(" failed - "));
         match (self.runs.last_mut().filter(|run| run.open()), failed) {
-            (Some(run), Some((vmid, _))) if run.vmid == vmid => run.result = Some(BackupResult::Error),
+            (Some(run), Some((vmid, _))) if run.vmid == vmid => {
+                (run.result, run.complaint) = (Some(BackupResult::Error), true)
+            }
             // While one guest is being backed up vzdump says nothing of another: the words came from elsewhere.
             (Some(run), _) => {
                 if run.freezing {
@@ -144,7 +146,7 @@ impl Run {
             self.started = self.started.or_else(|| local(time));
         } else if let Some(duration) = finished(text, self.vmid) {
             self.duration = Some(duration);
-            self.result = Some(if self.complaint || self.result.is_some() {
+            self.result = Some(if self.complaint {
                 BackupResult::Warning
             } else {
                 BackupResult::Ok
@@ -469,6 +471,16 @@ INFO: Backup finished at 2026-11-20 04:50:14",
             (runs[0].result, runs[0].duration),
             (Some(BackupResult::Warning), Some(3))
         );
+    }
+
+    #[test]
+    fn a_failure_counts_for_its_own_guest_until_that_finishes() {
+        let result = |lines: &str| runs(&format!("INFO: Starting Backup of VM 100 (qemu)\n{lines}"))[0].result;
+        let failed = "ERROR: Backup of VM 100 failed - x";
+        assert_eq!(result(failed), Some(BackupResult::Error));
+        assert_eq!(result("ERROR: Backup of VM 999 failed - x"), None);
+        let finished = format!("{failed}\nINFO: Finished Backup of VM 100 (00:00:03)");
+        assert_eq!(result(&finished), Some(BackupResult::Warning));
     }
 
     #[test]

@@ -47,35 +47,26 @@ pub(super) fn unix_times(runs: &[Run], waited: bool, start: u64, end: u64) -> Ve
     times
 }
 
-/// A time in the log.
-struct Stamp {
-    /// Local seconds, less the jumps of the clock since the first stamp.
-    local: i64,
-    /// Whether the time since the stamp before is known from elsewhere.
-    measured: bool,
-}
-
 type Times = Vec<(Option<u64>, Option<u64>)>;
 
 fn resolve(runs: &[Run], waited: bool, start: u64, end: u64) -> Times {
-    let mut stamps = stamps(runs);
+    let stamps = stamps(runs);
     let (Ok(start), Ok(end)) = (i64::try_from(start), i64::try_from(end)) else {
         return Times::new();
     };
-    find_jump(&mut stamps, end - start);
     let Some(offset) = offset(&stamps, waited, start, end) else {
         return Times::new();
     };
     let mut unix = stamps
         .into_iter()
-        .map(|stamp| u64::try_from((stamp.local - offset).clamp(start, end)).ok());
+        .map(|stamp| u64::try_from((stamp - offset).clamp(start, end)).ok());
     let mut next = |local: Option<i64>| local.and_then(|_| unix.next().flatten());
     runs.iter().map(|run| (next(run.started), next(run.finished))).collect()
 }
 
 /// The times in their order, with a change to or from summer time taken out where a measured duration or a step back shows it.
-fn stamps(runs: &[Run]) -> Vec<Stamp> {
-    let mut stamps: Vec<Stamp> = Vec::new();
+fn stamps(runs: &[Run]) -> Vec<i64> {
+    let mut stamps = Vec::new();
     let (mut before, mut jumps) = (None, 0);
     for run in runs {
         let duration = run.duration.filter(|_| run.started.is_some());
@@ -94,36 +85,15 @@ fn stamps(runs: &[Run]) -> Vec<Stamp> {
                 jumps += jump;
             }
             before = Some(local);
-            stamps.push(Stamp {
-                local: local - jumps,
-                measured: measured.is_some(),
-            });
+            stamps.push(local - jumps);
         }
     }
     stamps
 }
 
-/// Takes out a step forward that no measured duration shows, but that the log spans more time than the task took.
-fn find_jump(stamps: &mut [Stamp], took: i64) {
-    let (Some(first), Some(last)) = (stamps.first(), stamps.last()) else {
-        return;
-    };
-    let excess = last.local - first.local - took;
-    if !(SLACK + 1..=SUMMER + SLACK).contains(&excess) {
-        return;
-    }
-    let gaps = stamps.windows(2).enumerate().filter_map(|(index, pair)| match pair {
-        [before, after] if !after.measured => Some((after.local - before.local, index + 1)),
-        _ => None,
-    });
-    if let Some((_, from)) = gaps.max().filter(|(gap, _)| *gap >= SUMMER) {
-        stamps.iter_mut().skip(from).for_each(|stamp| stamp.local -= SUMMER);
-    }
-}
-
 /// Local time less Unix time: what puts all stamps between the task's start and end.
-fn offset(stamps: &[Stamp], waited: bool, start: i64, end: i64) -> Option<i64> {
-    let (first, last) = (stamps.first()?.local, stamps.last()?.local);
+fn offset(stamps: &[i64], waited: bool, start: i64, end: i64) -> Option<i64> {
+    let (first, last) = (stamps.first()?, stamps.last()?);
     let most = ((first - start + SLACK).div_euclid(QUARTER) * QUARTER).min(EAST);
     let least = (-(end - last + SLACK).div_euclid(QUARTER) * QUARTER).max(WEST);
     if least > most {

@@ -161,7 +161,7 @@ fn logs_are_read_from_the_newest_on_until_each_guest_has_a_backup() {
         task(None, 100),
         task(Some(100), 90),
         task(Some(101), 80),
-        task(Some(555), 95),
+        task(Some(555), 110),
         task(Some(102), 96),
         task(None, 20),
     ];
@@ -187,7 +187,7 @@ fn logs_are_read_from_the_newest_on_until_each_guest_has_a_backup() {
         [(100, BackupResult::Ok, Some(100)), (99, BackupResult::Error, Some(29))]
     );
     // What ends later is read once, whomever it is about.
-    let later = [task(Some(555), 101), task(None, 30)];
+    let later = [task(Some(555), 111), task(None, 30)];
     assert_eq!(ledger.wanted(&later, now), Some(&later[0]));
     ledger.consume(&later[0], vec![], now);
     assert_eq!(ledger.wanted(&later, now), None);

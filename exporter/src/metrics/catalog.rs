@@ -3,6 +3,11 @@
 use crate::metrics::own::OWN_METRICS;
 use crate::metrics::table::{Kind, Metric, Subject, Unit};
 use crate::subjects::api::Api;
+use crate::subjects::backup::Backup;
+use crate::subjects::backup_coverage::{BackupCoverage, UncoveredGuest};
+use crate::subjects::backup_job::BackupJob;
+use crate::subjects::backup_log::BackupLogs;
+use crate::subjects::backup_volume::{BackupVolumes, OrphanedBackups};
 use crate::subjects::cluster::Cluster;
 use crate::subjects::container::Container;
 use crate::subjects::expected_up::ExpectedUp;
@@ -23,6 +28,7 @@ use crate::subjects::node::Node;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::process::Process;
+use crate::subjects::recovery_point::RecoveryPoint;
 use crate::subjects::replication::{ReplicationJob, ReplicationState};
 use crate::subjects::snapshot::Snapshot;
 use crate::subjects::snapshots::Snapshots;
@@ -116,6 +122,14 @@ pub fn catalog() -> Vec<Group> {
         group::<GuestDriveConfig>(),
         group::<Snapshots>(),
         group::<Snapshot>(),
+        group::<Backup>(),
+        group::<RecoveryPoint>(),
+        group::<BackupLogs>(),
+        group::<BackupJob>(),
+        group::<UncoveredGuest>(),
+        group::<BackupCoverage>(),
+        group::<BackupVolumes>(),
+        group::<OrphanedBackups>(),
         Group {
             subject: "exporter's own work",
             rows: "one per combination of labels that has occurred",

@@ -3,6 +3,11 @@
 //! [`held`] is the one primitive that keeps a value, its age and its outcome, and [`survey`] keeps one for each guest where PVE
 //! has to be asked guest by guest; [`cluster`] brings the sources of one cluster together and puts the rows of a scrape in order.
 
+pub mod backup_coverage;
+pub mod backup_jobs;
+pub mod backup_log;
+pub mod backup_volumes;
+pub mod backups;
 pub mod cached;
 pub mod cluster;
 pub mod cluster_status;

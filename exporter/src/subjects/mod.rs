@@ -3,6 +3,11 @@
 //! A field that is `None` is not known and gives no sample. Subjects do no I/O and know nothing of JSON.
 
 pub mod api;
+pub mod backup;
+pub mod backup_coverage;
+pub mod backup_job;
+pub mod backup_log;
+pub mod backup_volume;
 pub mod cluster;
 pub mod container;
 pub mod expected_up;
@@ -23,6 +28,7 @@ pub mod node;
 pub mod permission;
 pub mod pool;
 pub mod process;
+pub mod recovery_point;
 pub mod replication;
 pub mod snapshot;
 pub mod snapshots;

@@ -13,6 +13,7 @@ use crate::subjects::pool::Pool;
 use crate::subjects::process::Process;
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
+use crate::subjects::task::{FailedTask, FinishedTasks, TaskHistory, TaskType};
 
 /// One metric, without the row type of its table.
 #[derive(Clone, Debug)]
@@ -82,6 +83,10 @@ pub fn catalog() -> Vec<Group> {
         group::<Pool>(),
         group::<Network>(),
         group::<Guest>(),
+        group::<FinishedTasks>(),
+        group::<TaskType>(),
+        group::<TaskHistory>(),
+        group::<FailedTask>(),
         Group {
             subject: "exporter's own work",
             rows: "one per combination of labels that has occurred",

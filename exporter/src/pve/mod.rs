@@ -11,5 +11,7 @@ pub mod endpoints;
 pub mod error;
 pub mod offline;
 pub mod perl;
+pub mod task_status;
 pub mod transport;
 pub mod trust;
+pub mod upid;

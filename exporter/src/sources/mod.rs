@@ -13,4 +13,5 @@ pub mod node_status;
 pub mod pace;
 pub mod permissions;
 pub mod resources;
+pub mod tasks;
 pub mod version;

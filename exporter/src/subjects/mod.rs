@@ -13,3 +13,4 @@ pub mod pool;
 pub mod process;
 pub mod source;
 pub mod storage;
+pub mod task;

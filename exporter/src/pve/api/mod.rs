@@ -6,4 +6,5 @@ pub mod cluster_resources;
 pub mod cluster_status;
 pub mod node_status;
 pub mod nodes;
+pub mod tasks;
 pub mod version;

@@ -34,6 +34,7 @@ use crate::subjects::snapshot::Snapshot;
 use crate::subjects::snapshots::Snapshots;
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
+use crate::subjects::task::{FailedTask, FinishedTasks, TaskHistory, TaskType};
 
 /// One metric, without the row type of its table.
 #[derive(Clone, Debug)]
@@ -130,6 +131,10 @@ pub fn catalog() -> Vec<Group> {
         group::<BackupCoverage>(),
         group::<BackupVolumes>(),
         group::<OrphanedBackups>(),
+        group::<FinishedTasks>(),
+        group::<TaskType>(),
+        group::<TaskHistory>(),
+        group::<FailedTask>(),
         Group {
             subject: "exporter's own work",
             rows: "one per combination of labels that has occurred",

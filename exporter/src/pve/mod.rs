@@ -12,5 +12,7 @@ pub mod error;
 pub mod offline;
 pub mod perl;
 pub mod property_string;
+pub mod task_status;
 pub mod transport;
 pub mod trust;
+pub mod upid;

@@ -34,4 +34,5 @@ pub mod resources;
 pub mod snapshots;
 pub mod source;
 pub mod survey;
+pub mod tasks;
 pub mod version;

@@ -34,3 +34,4 @@ pub mod snapshot;
 pub mod snapshots;
 pub mod source;
 pub mod storage;
+pub mod task;

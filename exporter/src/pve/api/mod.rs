@@ -20,4 +20,5 @@ pub mod not_backed_up;
 pub mod replication;
 pub mod storage_content;
 pub mod task_log;
+pub mod tasks;
 pub mod version;

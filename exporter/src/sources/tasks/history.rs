@@ -1,0 +1,233 @@
+//! Which tasks of one node have been accounted for: the part of the ledger that decides what counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::task::{Key, Task};
+
+/// PVE's list of a node holds the running tasks and finished ones up to this number; until it is reached nothing is left out.
+const LIST_ROWS: usize = 25;
+
+/// PVE leaves tasks out of a list of 32 KiB. A row may be 4 KiB and take twice of what it seems to in PVE's JSON.
+const LIST_BYTES: usize = 12 * 1024;
+
+/// PVE moves an archive of this size away, and the one that it had moved away before is gone.
+const ARCHIVE_BYTES: usize = 50_000;
+
+/// How long before the oldest task in PVE's list another may have started and still be told apart from the forgotten, in seconds.
+const MARGIN: u32 = 3600;
+
+/// Twice as many as the two files of an archive can hold.
+const MAX_SEEN: usize = 4096;
+
+/// A real list has no room for so many.
+const MAX_RUNNING: usize = 1000;
+
+/// In how many answers that must have it a task may be missing.
+const MAX_MISSED: u8 = 3;
+
+/// A task that runs, or is not known to have ended.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) kind: Box<str>,
+    /// Whether the latest list had it.
+    pub(super) listed: bool,
+    /// How many complete archives have not had it since the lists stopped to.
+    missed: u8,
+}
+
+/// See [`super::ledger`] for why this counts each task once.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// Finished tasks that started after `old_until` and have been reported.
+    seen: BTreeSet<Key>,
+    /// A task that started until then is accounted for, unless it is in `running`.
+    old_until: u32,
+    running: BTreeMap<Key, Running>,
+    /// Finished tasks from the last moment when nothing was missing: an archive with one of them has all that came later.
+    anchors: Vec<Key>,
+    /// The latest time of the latest list: what starts later starts then or after.
+    latest: u32,
+    /// Whether the latest list had finished tasks.
+    had_finished: bool,
+    /// Whether there has been a list.
+    begun: bool,
+    /// Whether there has been an archive.
+    archived: bool,
+    /// Whether the first list told nothing of what had finished before it.
+    blind: bool,
+    /// Whether the node was there in the latest answer.
+    here: bool,
+    wanted: bool,
+    /// Changes whenever another archive is needed than the one that may be on its way.
+    ticket: u64,
+}
+
+impl History {
+    pub(super) fn running(&self) -> impl Iterator<Item = (&Key, &Running)> {
+        self.running.iter().filter(|(_, task)| task.listed)
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        self.here
+    }
+
+    /// The node is offline or absent from the list.
+    pub(super) fn leave(&mut self) {
+        self.here = false;
+    }
+
+    /// Which archive is needed: since which start, and the ticket to hand back with it.
+    pub(super) fn wanted(&self) -> Option<(u32, u64)> {
+        let unaccounted = self.anchors.iter().chain(self.running.keys()).map(|key| key.start);
+        let since = match unaccounted.min() {
+            Some(oldest) if self.archived => oldest.saturating_sub(MARGIN),
+            _ => 0,
+        };
+        (self.wanted && self.here).then_some((since, self.ticket))
+    }
+
+    /// Takes PVE's list and reports each finished task that is new, and whether it ended under observation.
+    pub(super) fn list(&mut self, tasks: Vec<Task>, mut report: impl FnMut(Task, bool)) {
+        let first = !self.begun;
+        let bytes: usize = tasks.iter().map(|task| task.list_bytes).sum();
+        let full = tasks.len() >= LIST_ROWS || bytes >= LIST_BYTES;
+        let finished = finished(&tasks);
+        let joined = !first && self.here && self.joins(&finished, full);
+        let oldest = finished.iter().map(|key| key.start).min();
+        let latest = tasks.iter().map(Task::latest).max();
+        if first {
+            self.blind = oldest.is_none();
+            // Of a full list, one that started in the same second may have been left out.
+            self.old_until = oldest.map_or(0, |oldest| oldest.saturating_sub(u32::from(!full)));
+        }
+        for task in self.running.values_mut() {
+            task.listed = false;
+        }
+        for task in tasks {
+            if task.end.is_none() {
+                self.run(task, first);
+            } else if first {
+                self.seen.insert(task.key);
+                report(task, false);
+            } else if let Some(counts) = self.meet(task.key, false) {
+                report(task, counts);
+            }
+        }
+        if !joined || self.running.values().any(|task| !task.listed) {
+            self.ticket += 1;
+            self.wanted = true;
+        }
+        if first || !self.wanted {
+            self.anchor(&finished);
+        }
+        if let Some(oldest) = oldest.filter(|_| !self.wanted) {
+            self.forget(oldest.saturating_sub(MARGIN));
+        }
+        self.begun = true;
+        self.here = true;
+        self.had_finished = oldest.is_some();
+        self.latest = latest.unwrap_or(self.latest);
+    }
+
+    /// Whether no task can have ended unseen between the list before and one with these finished tasks.
+    fn joins(&self, finished: &[Key], full: bool) -> bool {
+        let knows =
+            |key: &&Key| self.seen.contains(key) || key.start <= self.old_until && !self.running.contains_key(key);
+        let mut known = finished.iter().filter(knows).peekable();
+        match known.peek() {
+            None => !self.had_finished && !full,
+            Some(_) if !full => true,
+            Some(_) => {
+                let known: Vec<_> = known.collect();
+                known.len() == finished.len() || known.iter().any(|key| key.start < self.latest)
+            }
+        }
+    }
+
+    /// Takes a task that runs. One that is known to have ended stands in a list that was older than the one before.
+    fn run(&mut self, task: Task, first: bool) {
+        if let Some(known) = self.running.get_mut(&task.key) {
+            (known.listed, known.missed) = (true, 0);
+            return;
+        }
+        let new = first || task.key.start > self.old_until && !self.seen.contains(&task.key);
+        if new && self.running.len() < MAX_RUNNING {
+            let running = Running {
+                kind: task.kind,
+                listed: true,
+                missed: 0,
+            };
+            self.running.insert(task.key, running);
+        }
+    }
+
+    /// Takes a task that has ended: `None` if it is known, else whether it counts. `restoring` wants what is old as well.
+    fn meet(&mut self, key: Key, restoring: bool) -> Option<bool> {
+        let observed = self.running.remove(&key).is_some();
+        let old = key.start <= self.old_until || restoring && self.blind;
+        if old && !observed && !restoring || !self.seen.insert(key) {
+            return None;
+        }
+        if self.seen.len() > MAX_SEEN
+            && let Some(oldest) = self.seen.pop_first()
+        {
+            self.old_until = self.old_until.max(oldest.start);
+        }
+        Some(observed || !old)
+    }
+
+    /// Takes the archive that [`Self::wanted`] asked for with `ticket`, newest first, and reports like [`Self::list`].
+    ///
+    /// Returns whether tasks may have been lost.
+    pub(super) fn archive(&mut self, ticket: u64, tasks: Vec<Task>, mut report: impl FnMut(Task, bool)) -> bool {
+        let restoring = !self.archived;
+        self.archived = true;
+        let bytes: usize = tasks.iter().map(|task| task.archive_bytes).sum();
+        let finished = finished(&tasks);
+        for task in tasks {
+            if task.end.is_some()
+                && let Some(counts) = self.meet(task.key, restoring)
+            {
+                report(task, counts);
+            }
+        }
+        if ticket != self.ticket {
+            return false;
+        }
+        self.wanted = false;
+        let complete = if self.anchors.is_empty() {
+            // Nothing had finished when nothing was missing: it is all there unless a file of it is gone.
+            restoring || bytes <= ARCHIVE_BYTES
+        } else {
+            finished.iter().any(|key| self.anchors.contains(key))
+        };
+        let running = self.running.len();
+        // A node that has just started publishes nothing until it has looked after the tasks from before.
+        let published = self.had_finished || self.running.values().any(|task| task.listed);
+        self.running.retain(|_, task| {
+            task.missed += u8::from(published && !task.listed);
+            task.listed || complete && task.missed < MAX_MISSED
+        });
+        self.anchors.clear();
+        self.anchor(&finished);
+        !complete || self.running.len() < running
+    }
+
+    fn anchor(&mut self, finished: &[Key]) {
+        if !finished.is_empty() {
+            self.anchors = finished.iter().take(LIST_ROWS).copied().collect();
+        }
+    }
+
+    fn forget(&mut self, until: u32) {
+        if until > self.old_until {
+            self.old_until = until;
+            self.seen.retain(|key| key.start > until);
+        }
+    }
+}
+
+fn finished(tasks: &[Task]) -> Vec<Key> {
+    let finished = tasks.iter().filter(|task| task.end.is_some());
+    finished.map(|task| task.key).collect()
+}

@@ -1,0 +1,106 @@
+//! Tasks of the cluster that are of interest one by one: the newest that failed, and backups.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use super::tally::Tally;
+use super::task::{End, Task};
+use crate::pve::task_status::TaskResult;
+
+/// How many failed tasks can be shown by their UPIDs.
+const MAX_FAILED: usize = 100;
+
+/// How many finished backups wait to be taken.
+const MAX_BACKUPS: usize = 1000;
+
+/// A finished `vzdump` task. It has no `Debug`, because its UPID names a user.
+#[derive(Clone)]
+pub struct FinishedBackup {
+    /// The node that ran it.
+    pub node: Arc<str>,
+    /// The whole UPID, to read the log with; not for a label.
+    pub upid: Arc<str>,
+    /// The guest's number, or empty for a job.
+    pub id: Box<str>,
+    /// When it started, in Unix seconds of the node's clock.
+    pub start: u32,
+    /// When it ended.
+    pub end: u32,
+    /// How it ended.
+    pub result: TaskResult,
+}
+
+/// A task that failed.
+pub(super) struct Failed {
+    pub(super) node: Arc<str>,
+    pub(super) task: Task,
+    at: u32,
+}
+
+#[derive(Default)]
+pub(super) struct Journal {
+    show_failed: usize,
+    failed: Vec<Failed>,
+    backups: Vec<FinishedBackup>,
+}
+
+impl Journal {
+    pub(super) fn new(show_failed: usize) -> Self {
+        Self {
+            show_failed: show_failed.min(MAX_FAILED),
+            ..Self::default()
+        }
+    }
+
+    /// The newest first.
+    pub(super) fn failed(&self) -> &[Failed] {
+        &self.failed
+    }
+
+    /// Enters a finished task here and in the tally of its node.
+    pub(super) fn enter(&mut self, node: &Arc<str>, tally: &mut Tally, task: Task, counts: bool) {
+        let Some(end) = task.end else { return };
+        tally.add(&task, end, counts);
+        if &*task.kind == "vzdump" {
+            self.add_backup(node, &task, end);
+        }
+        if !end.result.succeeded() && self.show_failed > 0 {
+            self.failed.push(Failed {
+                node: Arc::clone(node),
+                task,
+                at: end.at,
+            });
+            self.failed
+                .sort_by(|a, b| (b.at, &a.node, a.task.key).cmp(&(a.at, &b.node, b.task.key)));
+            self.failed.truncate(self.show_failed);
+        }
+    }
+
+    fn add_backup(&mut self, node: &Arc<str>, task: &Task, end: End) {
+        self.backups.push(FinishedBackup {
+            node: Arc::clone(node),
+            upid: Arc::clone(&task.upid),
+            id: task.id.clone(),
+            start: task.key.start,
+            end: end.at,
+            result: end.result,
+        });
+        if self.backups.len() >= 2 * MAX_BACKUPS {
+            self.keep_newest_backups();
+        }
+    }
+
+    fn keep_newest_backups(&mut self) {
+        self.backups.sort_by_key(|backup| Reverse(backup.end));
+        self.backups.truncate(MAX_BACKUPS);
+    }
+
+    pub(super) fn take_finished_backups(&mut self) -> Vec<FinishedBackup> {
+        self.keep_newest_backups();
+        std::mem::take(&mut self.backups)
+    }
+
+    pub(super) fn retain(&mut self, known: impl Fn(&Arc<str>) -> bool) {
+        self.failed.retain(|failed| known(&failed.node));
+    }
+}

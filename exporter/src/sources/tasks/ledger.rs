@@ -1,0 +1,163 @@
+//! The ledger of a cluster's tasks: counts each task that ends once, from lists that leave tasks out.
+//!
+//! # What PVE shows
+//! A node keeps its running tasks and the finished ones that *started* last, 25 in all, in a list of its own that the cluster
+//! shares (`/cluster/tasks`); a task that ran for long can be missing from it the moment it ends. When a task has ended, the node
+//! first appends it to its archive (`/nodes/{node}/tasks`), in the order of ends, and then publishes the list. The archive can be
+//! read from a *start* on, and it is cut: of two files of 50 kB the older is thrown away.
+//!
+//! # Why no task is counted twice
+//! A task is known by its start, process id and process start. It is reported when it is first met as finished, and then stands
+//! among the seen ones, or started so long ago (`old_until`) that only a task known to run is still accepted. Both hold as well
+//! for a list or an archive that is older than the one before it, which a cluster may give.
+//!
+//! # Why none is lost
+//! With each list the ledger asks whether a task can have ended unseen since the list before. Such a task either ran in the list
+//! before: then it must run or have ended in this one. Or it started after it, and so at the latest time in that list or later. A
+//! list drops those first that started first; so a task that was known as finished before, started earlier than that latest time
+//! and still stands in the list proves that nothing newer was dropped. A list that PVE had no reason to cut needs no such proof
+//! beyond one finished task that is known, which shows that it has not been started afresh.
+//! Otherwise the archive is read, from the start of the oldest task that is unaccounted for. Since it is a log in the order of
+//! ends, any task in it that had ended when nothing was missing proves that all that ended later is there. Where there is none,
+//! and where a task that ran is in neither list nor archive for good, a gap is counted: tasks are never guessed.
+//! A request for the archive has a ticket; an answer closes only holes that were there when it was asked for.
+//!
+//! # What counts
+//! What a node's first list shows as finished is where the count begins, and so is what was left out of it: what started no later
+//! than the oldest finished task in it. If that list has no finished task at all, the count begins with the first archive.
+//!
+//! All times are compared with times of the same node, so that clocks may differ. A node's clock that is set back by more than an
+//! hour hides short tasks until it is where it was: PVE's own list hides them as well then.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::history::History;
+use super::journal::{FinishedBackup, Journal};
+use super::rows::TaskRows;
+use super::tally::Tally;
+use super::task::Task;
+
+/// Corosync is not made for half as many.
+const MAX_NODES: usize = 256;
+
+/// How long a node that has left the cluster is remembered, in seconds.
+const REMEMBERED: f64 = 86_400.0;
+
+/// One node.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    pub(super) history: History,
+    pub(super) tally: Tally,
+    absent_since: Option<f64>,
+}
+
+/// An archive that the ledger needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveRequest {
+    /// The node whose archive it is.
+    pub node: Arc<str>,
+    /// The start of the oldest task that is needed, in Unix seconds of the node's clock.
+    pub since: u32,
+    ticket: u64,
+}
+
+/// The tasks of one cluster.
+#[derive(Default)]
+pub struct Ledger {
+    pub(super) nodes: BTreeMap<Arc<str>, Node>,
+    pub(super) journal: Journal,
+    pub(super) rows: Option<TaskRows>,
+}
+
+impl Ledger {
+    /// An empty ledger that shows the `show_failed` newest failed tasks by their UPIDs, at most 100.
+    #[must_use]
+    pub fn new(show_failed: usize) -> Self {
+        Self {
+            journal: Journal::new(show_failed),
+            ..Self::default()
+        }
+    }
+
+    /// Takes the rows of `/cluster/tasks`.
+    ///
+    /// `online` has all nodes of the cluster and whether they are online; without it, a node is online that has a row. `now` is
+    /// used only to forget nodes that have left the cluster: any clock in seconds will do.
+    pub fn apply_recent(&mut self, tasks: Vec<Task>, online: Option<&BTreeMap<Arc<str>, bool>>, now: f64) {
+        self.rows = None;
+        let mut lists = by_node(tasks, online);
+        for name in lists.keys() {
+            if self.nodes.len() < MAX_NODES && !self.nodes.contains_key(name) {
+                self.nodes.insert(Arc::clone(name), Node::default());
+            }
+        }
+        for (name, node) in &mut self.nodes {
+            let list = lists.remove(name);
+            node.absent_since = match list {
+                Some(_) => None,
+                None => node.absent_since.or(Some(now)),
+            };
+            let is_online = online.is_none_or(|online| online.get(name) == Some(&true));
+            let Some(list) = list.filter(|_| is_online) else {
+                node.history.leave();
+                continue;
+            };
+            let Node { history, tally, .. } = node;
+            history.list(list, |task, counts| self.journal.enter(name, tally, task, counts));
+            for (_, running) in history.running() {
+                tally.meet(&running.kind);
+            }
+        }
+        let remembered = |node: &Node| node.absent_since.is_none_or(|since| now - since < REMEMBERED);
+        self.nodes.retain(|_, node| remembered(node));
+        self.journal.retain(|node| self.nodes.contains_key(node));
+    }
+
+    /// The archives without which the counts are not complete. They stay wanted until they have been applied.
+    #[must_use]
+    pub fn archive_wanted(&self) -> Vec<ArchiveRequest> {
+        let request = |(name, node): (&Arc<str>, &Node)| {
+            node.history.wanted().map(|(since, ticket)| ArchiveRequest {
+                node: Arc::clone(name),
+                since,
+                ticket,
+            })
+        };
+        self.nodes.iter().filter_map(request).collect()
+    }
+
+    /// Takes the rows of the archive that `request` asked for, in PVE's order.
+    pub fn apply_archive(&mut self, request: &ArchiveRequest, mut tasks: Vec<Task>) {
+        let Some(node) = self.nodes.get_mut(&request.node) else {
+            return;
+        };
+        self.rows = None;
+        tasks.retain(|task| *task.node == *request.node);
+        let Node { history, tally, .. } = node;
+        let lost = history.archive(request.ticket, tasks, |task, counts| {
+            self.journal.enter(&request.node, tally, task, counts);
+        });
+        tally.gaps += u64::from(lost);
+    }
+
+    /// The `vzdump` tasks found finished since this was last called, those from before the exporter's start among them; the newest
+    /// first, at most 1000.
+    pub fn take_finished_backups(&mut self) -> Vec<FinishedBackup> {
+        self.journal.take_finished_backups()
+    }
+}
+
+fn by_node(tasks: Vec<Task>, online: Option<&BTreeMap<Arc<str>, bool>>) -> BTreeMap<Arc<str>, Vec<Task>> {
+    let names = online.into_iter().flat_map(BTreeMap::keys);
+    let mut lists: BTreeMap<_, Vec<Task>> = names.map(|name| (Arc::clone(name), Vec::new())).collect();
+    for task in tasks {
+        // A node that was renamed has tasks under its old name: it is none of the cluster's.
+        if let Some(list) = lists.get_mut(&*task.node) {
+            list.push(task);
+        } else if online.is_none() && lists.len() < MAX_NODES {
+            lists.insert(Arc::from(&*task.node), vec![task]);
+        }
+    }
+    lists
+}

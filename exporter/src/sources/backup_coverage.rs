@@ -1,6 +1,6 @@
 //! `/cluster/backup-info/not-backed-up`: the guests that no backup job names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::GuestKind;
@@ -9,6 +9,7 @@ use crate::pve::api;
 use crate::pve::client::{Client, Request};
 use crate::pve::error::{ApiError, DecodeError};
 use crate::subjects::backup_coverage::{BackupCoverage, UncoveredGuest};
+use crate::subjects::guest::GuestKey;
 
 /// One answer.
 #[derive(Debug, Default)]
@@ -52,13 +53,13 @@ pub fn convert(body: &[u8]) -> Result<NotBackedUp, DecodeError> {
 }
 
 impl NotBackedUp {
-    /// The rows, without the guests whose vmids are `templates`.
+    /// The rows of the guests that `counts` admits: a template, say, needs no backup.
     #[must_use]
-    pub fn rows(&self, cluster: &str, templates: &BTreeSet<u32>) -> (Arc<[UncoveredGuest]>, BackupCoverage) {
+    pub fn rows(&self, cluster: &str, counts: impl Fn(GuestKey) -> bool) -> (Arc<[UncoveredGuest]>, BackupCoverage) {
         let mut guests: Vec<_> = self
             .guests
             .iter()
-            .filter(|(vmid, _)| !templates.contains(vmid))
+            .filter(|(vmid, kind)| counts((**kind, **vmid)))
             .collect();
         guests.sort_unstable_by_key(|(vmid, kind)| (**kind, **vmid));
         let rows: Arc<[_]> = guests
@@ -82,7 +83,7 @@ mod tests {
     #[test]
     fn the_recorded_guests_are_told_without_templates() {
         let body = include_bytes!("../../tests/fixtures/pve-9.2/cluster__backup-info__not-backed-up.json");
-        let (rows, coverage) = convert(body).unwrap().rows("main", &BTreeSet::from([103]));
+        let (rows, coverage) = convert(body).unwrap().rows("main", |(_, vmid)| vmid != 103);
         assert_eq!(coverage.uncovered, 11);
         let id = |row: &UncoveredGuest| str::from_utf8(row.identity.pairs()).unwrap().to_owned();
         assert_eq!(id(&rows[0]), "pve_cluster=\"main\",id=\"qemu/102\"");

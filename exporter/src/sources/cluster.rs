@@ -17,10 +17,10 @@ use crate::sources::node_status::{self, NodeStatus};
 use crate::sources::pace::Pace;
 use crate::sources::resources::{self, Resources};
 use crate::sources::source::{PerNode, Source, Whole, Wiring};
-use crate::sources::{permissions, version};
+use crate::sources::permissions::{self, TokenPermissions};
+use crate::sources::version;
 use crate::subjects::cluster::Version;
 use crate::subjects::guest::Guest;
-use crate::subjects::permission::Permission;
 
 mod depth;
 mod ha;
@@ -85,7 +85,7 @@ pub struct ClusterSources {
     samples: Whole<NodeSamples>,
     status: Whole<ClusterStatus>,
     version: Whole<Version>,
-    permissions: Whole<Arc<[Permission]>>,
+    permissions: Whole<TokenPermissions>,
     node_status: PerNode<NodeStatus>,
     ha: Ha,
     replication: Replication,

@@ -166,9 +166,16 @@ impl<T: Send + Sync + 'static> Held<T> {
     /// Whether a refresh has failed and may be tried again.
     #[must_use]
     pub fn retry_is_due(&self) -> bool {
+        self.may_start() && self.lock().record.up == Some(false)
+    }
+
+    /// Whether a refresh that is wanted may start: none is under way, and a failure has rested.
+    #[must_use]
+    pub fn may_start(&self) -> bool {
         let now = self.clock.now();
         let state = self.lock();
-        state.record.up == Some(false) && !state.running && state.record.retry_at.is_none_or(|retry| retry <= now)
+        let rested = state.record.retry_at.is_none_or(|retry| retry <= now);
+        !state.running && (state.record.up != Some(false) || rested)
     }
 
     /// Starts a refresh unless one is under way; either way it can be waited for with [`Held::ended`].

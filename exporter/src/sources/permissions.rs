@@ -11,8 +11,28 @@ use crate::sources::name::SourceName;
 use crate::sources::source::{Whole, Wiring};
 use crate::subjects::permission::Permission;
 
+/// What the token may see.
+#[derive(Debug)]
+pub struct TokenPermissions {
+    /// What the sources need, and whether it is granted.
+    pub needed: Arc<[Permission]>,
+    all: Permissions,
+}
+
+impl TokenPermissions {
+    /// Whether PVE lists the backups on `storage` to the token; to an auditor it says that there are none.
+    #[must_use]
+    pub fn lists_backups(&self, storage: &str) -> bool {
+        let storage = format!("/storage/{storage}");
+        let granted = |privilege, path| granted(&self.all, privilege, path) == Some(true);
+        granted("Datastore.Audit", &storage)
+            && (granted("Datastore.Allocate", &storage)
+                || granted("Datastore.AllocateSpace", &storage) && granted("VM.Backup", "/vms"))
+    }
+}
+
 /// The source; what it looks for is what the sources that are switched on need.
-pub fn source(wiring: &Wiring<'_>) -> Whole<Arc<[Permission]>> {
+pub fn source(wiring: &Wiring<'_>) -> Whole<TokenPermissions> {
     let cluster: Arc<str> = wiring.cluster.into();
     let enabled = wiring.policies.iter().filter(|(_, policy)| policy.enabled);
     let sources: Arc<[SourceName]> = enabled.map(|(source, _)| *source).collect();
@@ -26,30 +46,36 @@ pub fn source(wiring: &Wiring<'_>) -> Whole<Arc<[Permission]>> {
 ///
 /// # Errors
 /// Every [`ApiError`].
-pub async fn fetch(client: &Client, cluster: &str, sources: &[SourceName]) -> Result<Arc<[Permission]>, ApiError> {
+pub async fn fetch(client: &Client, cluster: &str, sources: &[SourceName]) -> Result<TokenPermissions, ApiError> {
     let request = Request::entry("/access/permissions");
     let answer = client.get(&request).await?;
-    let permissions = answer.decode(&request.path, api::access_permissions::decode)?;
+    let all = answer.decode(&request.path, api::access_permissions::decode)?;
     let mut needed: Vec<(&str, &str)> = sources.iter().flat_map(|source| source.privileges()).copied().collect();
     needed.sort_unstable();
     needed.dedup();
     let row = |(privilege, path): (&'static str, &'static str)| {
         let identity = Identity::new(&[("pve_cluster", cluster), ("privilege", privilege), ("path", path)]);
-        granted(&permissions, privilege, path).map(|granted| Permission { identity, granted })
+        granted(&all, privilege, path).map(|granted| Permission { identity, granted })
     };
-    Ok(needed.into_iter().filter_map(row).collect())
+    Ok(TokenPermissions {
+        needed: needed.into_iter().filter_map(row).collect(),
+        all,
+    })
 }
 
 /// Whether `privilege` holds on `path` and what lies below it: the nearest path that PVE lists decides, and it must propagate,
-/// since PVE checks a storage, a guest or a node, and not the folder of all of them. On `/` itself it need not. None where PVE's
-/// answer cannot be read.
+/// since PVE checks a storage, a guest or a node, and not the folder of all of them. On `/` itself and on a single storage it need
+/// not. None where PVE's answer cannot be read.
 fn granted(permissions: &Permissions, privilege: &str, path: &str) -> Option<bool> {
     let mut nearest = path;
     loop {
         if let Some(here) = permissions.get(nearest) {
             return here.get(privilege).map_or(
                 Some(false),
-                |propagates| if path == "/" { Some(true) } else { propagates.0 },
+                |propagates| {
+                    let single = path == "/" || path == nearest && path.starts_with("/storage/");
+                    if single { Some(true) } else { propagates.0 }
+                },
             );
         }
         match nearest.rsplit_once('/') {
@@ -66,6 +92,21 @@ mod tests {
 
     fn permissions(body: &str) -> Permissions {
         api::access_permissions::decode(body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn backups_are_listed_to_those_who_may_restore_them() {
+        let token = |body| TokenPermissions {
+            needed: Arc::default(),
+            all: permissions(body),
+        };
+        let auditor = token(r#"{"data":{"/":{"Datastore.Audit":1,"VM.Audit":1}}}"#);
+        assert!(!auditor.lists_backups("pbs"));
+        let of_one = token(
+            r#"{"data":{"/":{"Datastore.Audit":1},"/storage/pbs":{"Datastore.Audit":0,"Datastore.AllocateSpace":0},"/vms":{"VM.Backup":1}}}"#,
+        );
+        assert!(of_one.lists_backups("pbs") && !of_one.lists_backups("nas"));
+        assert!(token(r#"{"data":{"/":{"Datastore.Audit":1,"Datastore.Allocate":1}}}"#).lists_backups("nas"));
     }
 
     #[test]

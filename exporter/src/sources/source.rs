@@ -20,6 +20,8 @@ use crate::sources::pace::Pace;
 pub struct Outcome {
     /// The node; empty for a source of the whole cluster.
     pub node: Arc<str>,
+    /// The storage, of a source that is kept per storage.
+    pub storage: Arc<str>,
     /// How the refreshes have gone.
     pub record: Record,
     /// When the newest value was read, in Unix seconds.
@@ -275,7 +277,8 @@ impl<T: Send + Sync + 'static> PerNode<T> {
         futures_util::future::join_all(waits).await;
     }
 
-    fn start(&self, node: &Arc<str>, held: &Arc<Held<T>>) {
+    /// Starts a refresh at `node` unless one is under way there.
+    pub fn start(&self, node: &Arc<str>, held: &Arc<Held<T>>) {
         held.refresh((self.fetch)(Arc::clone(node)));
     }
 }
@@ -307,6 +310,7 @@ fn outcome<T: Send + Sync + 'static>(node: Arc<str>, held: &Held<T>, damaged: fn
     let latest = held.latest();
     Outcome {
         node,
+        storage: Arc::default(),
         record: held.record(),
         last_success: latest.as_ref().map(|latest| latest.unix_seconds),
         damaged_rows: latest.as_ref().and_then(|latest| damaged(&latest.value)),

@@ -6,7 +6,7 @@ use crate::metrics::table::{Metric, Subject, Unit};
 /// One source of one cluster, or of one node where it is kept per node.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// `pve_cluster`, `source` and perhaps `node`.
+    /// `pve_cluster`, `source` and perhaps `node` and `storage`.
     pub identity: Identity,
     /// Whether its last refresh brought data; absent before the first.
     pub up: Option<bool>,
@@ -20,8 +20,8 @@ pub struct Source {
 
 impl Subject for Source {
     const NAME: &'static str = "source";
-    const ROWS: &'static str = "one per enabled source; of one kept per node, one per node";
-    const LABELS: &'static [&'static str] = &["pve_cluster", "source", "node"];
+    const ROWS: &'static str = "one per enabled source; of one kept per node or storage, one per node or storage";
+    const LABELS: &'static [&'static str] = &["pve_cluster", "source", "node", "storage"];
     const TABLE: &'static [Metric<Self>] = &[
         Metric::gauge(
             "pve_source_up",
@@ -57,7 +57,7 @@ impl Subject for Source {
 /// How often a source has failed for one reason.
 #[derive(Clone, Debug)]
 pub struct SourceFailure {
-    /// `pve_cluster`, `source`, perhaps `node`, and `reason`.
+    /// `pve_cluster`, `source`, perhaps `node` and `storage`, and `reason`.
     pub identity: Identity,
     /// How often, since the exporter started.
     pub failures: u64,
@@ -66,7 +66,7 @@ pub struct SourceFailure {
 impl Subject for SourceFailure {
     const NAME: &'static str = "source failure";
     const ROWS: &'static str = "one per source and reason that has occurred";
-    const LABELS: &'static [&'static str] = &["pve_cluster", "source", "node", "reason"];
+    const LABELS: &'static [&'static str] = &["pve_cluster", "source", "node", "storage", "reason"];
     const TABLE: &'static [Metric<Self>] = &[Metric::counter(
         "pve_source_failures_total",
         Unit::None,

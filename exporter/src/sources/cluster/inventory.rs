@@ -177,6 +177,7 @@ impl<T: Send + Sync + 'static> Source for Surveyed<T> {
             record: record.record,
             last_success: record.last_success,
             damaged_rows: record.damaged_rows,
+            ..Outcome::default()
         };
         records.into_iter().map(outcome).collect()
     }

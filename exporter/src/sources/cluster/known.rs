@@ -1,5 +1,6 @@
 //! What is known of a cluster's nodes, for the sources that ask each of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::sources::cluster_status::ClusterStatus;
@@ -36,6 +37,14 @@ impl Known {
         } else {
             Vec::new()
         }
+    }
+
+    /// The nodes, and whether each is online; none while there is no list.
+    #[must_use]
+    pub fn online(&self) -> Option<BTreeMap<Arc<str>, bool>> {
+        let resources = self.resources.latest()?;
+        let nodes = resources.value.nodes.iter();
+        Some(nodes.map(|(name, node)| (Arc::clone(name), node.up == Some(true))).collect())
     }
 
     /// The guests that are reported on.

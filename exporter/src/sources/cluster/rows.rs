@@ -106,7 +106,7 @@ impl ClusterSources {
                 (None, Some(remembered)) => self.named_only(remembered),
                 (None, None) => Arc::default(),
             },
-            permissions: permissions.map_or_else(Arc::default, |permissions| Arc::clone(&*permissions)),
+            permissions: permissions.map_or_else(Arc::default, |permissions| Arc::clone(&permissions.needed)),
             sources,
             failures,
             expected_up: resources
@@ -298,6 +298,7 @@ impl ClusterSources {
                     ("pve_cluster", &*self.name),
                     ("source", source.name().as_str()),
                     ("node", &*outcome.node),
+                    ("storage", &*outcome.storage),
                 ];
                 let Record {
                     up, duration, failures, ..
@@ -309,9 +310,9 @@ impl ClusterSources {
                     last_success: outcome.last_success,
                     damaged_rows: outcome.damaged_rows,
                 });
-                let [cluster, source, node] = labels;
+                let [cluster, source, node, storage] = labels;
                 failed.extend(failures.into_iter().map(|(reason, failures)| SourceFailure {
-                    identity: Identity::new(&[cluster, source, node, ("reason", reason.as_str())]),
+                    identity: Identity::new(&[cluster, source, node, storage, ("reason", reason.as_str())]),
                     failures,
                 }));
             }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use super::tally::Tally;
 use super::task::{End, Task};
+use crate::config::GuestKind;
 use crate::pve::task_status::TaskResult;
+use crate::subjects::guest::GuestKey;
 
 /// How many failed tasks can be shown by their UPIDs.
 const MAX_FAILED: usize = 100;
 
-/// How many finished backups wait to be taken.
+/// How many finished backups wait to be taken, and how many removals.
 const MAX_BACKUPS: usize = 1000;
 
 /// A finished `vzdump` task. It has no `Debug`, because its UPID names a user.
@@ -30,6 +32,15 @@ pub struct FinishedBackup {
     pub result: TaskResult,
 }
 
+/// The removal of a guest: whoever has its number from then on is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemovedGuest {
+    /// What was removed.
+    pub guest: GuestKey,
+    /// When, in Unix seconds of the node's clock.
+    pub at: u32,
+}
+
 /// A task that failed.
 pub(super) struct Failed {
     pub(super) node: Arc<str>,
@@ -42,6 +53,7 @@ pub(super) struct Journal {
     show_failed: usize,
     failed: Vec<Failed>,
     backups: Vec<FinishedBackup>,
+    removed: Vec<RemovedGuest>,
 }
 
 impl Journal {
@@ -61,8 +73,11 @@ impl Journal {
     pub(super) fn enter(&mut self, node: &Arc<str>, tally: &mut Tally, task: Task, counts: bool) {
         let Some(end) = task.end else { return };
         tally.add(&task, end, counts);
-        if &*task.kind == "vzdump" {
-            self.add_backup(node, &task, end);
+        match &*task.kind {
+            "vzdump" => self.add_backup(node, &task, end),
+            "qmdestroy" => self.add_removed(GuestKind::Qemu, &task, end),
+            "vzdestroy" => self.add_removed(GuestKind::Lxc, &task, end),
+            _ => {}
         }
         if !end.result.succeeded() && self.show_failed > 0 {
             self.failed.push(Failed {
@@ -88,6 +103,21 @@ impl Journal {
         if self.backups.len() >= 2 * MAX_BACKUPS {
             self.keep_newest_backups();
         }
+    }
+
+    fn add_removed(&mut self, kind: GuestKind, task: &Task, end: End) {
+        if let (true, Ok(vmid)) = (end.result.succeeded(), task.id.parse()) {
+            let guest = (kind, vmid);
+            self.removed.push(RemovedGuest { guest, at: end.at });
+            if self.removed.len() >= 2 * MAX_BACKUPS {
+                self.removed.sort_by_key(|removed| Reverse(removed.at));
+                self.removed.truncate(MAX_BACKUPS);
+            }
+        }
+    }
+
+    pub(super) fn take_removed_guests(&mut self) -> Vec<RemovedGuest> {
+        std::mem::take(&mut self.removed)
     }
 
     fn keep_newest_backups(&mut self) {

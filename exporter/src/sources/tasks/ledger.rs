@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::history::History;
-use super::journal::{FinishedBackup, Journal};
+use super::journal::{FinishedBackup, Journal, RemovedGuest};
 use super::rows::TaskRows;
 use super::tally::Tally;
 use super::task::Task;
@@ -145,6 +145,11 @@ impl Ledger {
     /// first, at most 1000.
     pub fn take_finished_backups(&mut self) -> Vec<FinishedBackup> {
         self.journal.take_finished_backups()
+    }
+
+    /// The guests found removed since this was last called.
+    pub fn take_removed_guests(&mut self) -> Vec<RemovedGuest> {
+        self.journal.take_removed_guests()
     }
 }
 

@@ -12,7 +12,7 @@ mod task;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use journal::FinishedBackup;
+pub use journal::{FinishedBackup, RemovedGuest};
 pub use ledger::{ArchiveRequest, Ledger};
 pub use rows::TaskRows;
 pub use task::Task;

@@ -164,7 +164,10 @@ async fn execute(cluster: &Arc<Cluster>, node: usize, call: &Call<'_>) -> Outcom
     }
     let permitted = !cluster.with_faults(|faults| faults.no_permission(name, call.path));
     if let Some((object, privilege)) = call.endpoint.privilege.filter(|_| !permitted) {
-        let object = object.replace("{node}", name);
+        let names = call.names.iter();
+        let object = names.fold(object.to_owned(), |object, (key, value)| {
+            object.replace(&format!("{{{key}}}"), value)
+        });
         return Outcome::Answered(Reply::refusal(&Refusal::permission(&object, privilege), version));
     }
     let answer = match call.endpoint.answer {

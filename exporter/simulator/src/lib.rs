@@ -21,6 +21,7 @@
 
 mod api;
 mod authentication;
+mod calendar;
 mod calls;
 mod clock;
 mod cluster;
@@ -33,6 +34,7 @@ mod options;
 mod random;
 mod reply;
 mod simulator;
+mod task_log;
 mod tls;
 mod transport;
 mod version;
@@ -41,7 +43,7 @@ mod view;
 pub use calls::{CallCounts, LastRequest};
 pub use clock::{Clock, SAMPLE_PERIOD};
 pub use faults::{FAULT_NAMES, Fault, FaultId, FaultKind, InvalidFault};
-pub use model::{GuestKind, GuestSettings};
+pub use model::{BackupResult, GuestKind, GuestSettings};
 pub use options::Options;
-pub use simulator::{GuestSummary, NewGuest, Simulator};
+pub use simulator::{GuestSummary, NewBackup, NewGuest, Simulator};
 pub use version::{InvalidVersion, Version};

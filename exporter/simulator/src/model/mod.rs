@@ -1,20 +1,29 @@
 //! The state of the simulated cluster: its nodes, guests and storages, and how they change.
 
+mod backups;
 mod events;
 mod guest;
 mod node;
 mod population;
+mod schedule;
 mod storage;
+mod tasks;
 
-pub(crate) use events::Events;
+pub use backups::BackupResult;
+pub(crate) use backups::{
+    BackupJob, BackupRun, Backups, GuestRun, PlannedBackup, Selection, Volume, backup_file, file_format,
+};
+pub(crate) use events::{Events, lost_nodes};
 pub(crate) use guest::{Guest, GuestSample};
 pub use guest::{GuestKind, GuestSettings};
 pub(crate) use node::{Load, Node, NodeSample};
+pub(crate) use schedule::Schedule;
 pub(crate) use storage::Storage;
+pub(crate) use tasks::{End, NewTask, Task, Tasks, UNEXPECTED, Upid, guest_task};
 
 use std::collections::BTreeMap;
 
-use crate::{Options, clock::Milliseconds};
+use crate::{Options, calendar::seconds, clock::Milliseconds};
 
 /// The pools, whether they have members or not.
 pub(crate) const POOLS: [&str; 4] = ["prod", "staging", "dev", "archive"];
@@ -27,6 +36,9 @@ pub(crate) struct Model {
     pub(crate) nodes: Vec<Node>,
     pub(crate) guests: BTreeMap<u32, Guest>,
     pub(crate) storages: Vec<Storage>,
+    pub(crate) tasks: Tasks,
+    pub(crate) backups: Backups,
+    pub(crate) schedule: Schedule,
 }
 
 impl Model {
@@ -35,13 +47,19 @@ impl Model {
         let nodes = (0..options.nodes)
             .map(|index| Node::new(options, index, start, &guests))
             .collect();
-        Self {
+        let guests = guests.into_iter().map(|guest| (guest.vmid, guest)).collect();
+        let mut model = Self {
             seed: options.seed,
             name: options.name.clone(),
             nodes,
-            guests: guests.into_iter().map(|guest| (guest.vmid, guest)).collect(),
             storages: storage::storages(options.seed),
-        }
+            tasks: Tasks::new(options.nodes, options.archived_tasks),
+            backups: Backups::new(options, &guests, seconds(start)),
+            schedule: Schedule::new(options, seconds(start)),
+            guests,
+        };
+        model.live_through_the_past(options, seconds(start));
+        model
     }
 
     /// The settings of a guest about which nothing is known but its name.
@@ -51,6 +69,10 @@ impl Model {
 
     pub(crate) fn node_index(&self, name: &str) -> Option<usize> {
         self.nodes.iter().position(|node| node.name == name)
+    }
+
+    pub(crate) fn storage(&self, name: &str) -> Option<&Storage> {
+        self.storages.iter().find(|storage| storage.name == name)
     }
 
     /// Whether anything is managed by HA; only then do nodes have an HA state.

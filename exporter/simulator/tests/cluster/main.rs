@@ -1,13 +1,19 @@
 //! The simulated cluster as its clients see it.
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
+mod recorded_tasks;
+#[cfg(test)]
 mod shape;
+#[cfg(test)]
+mod tasks;
 #[cfg(test)]
 mod transport;
 #[cfg(test)]

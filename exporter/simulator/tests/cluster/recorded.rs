@@ -15,7 +15,7 @@ use crate::{
     shape::Shape,
 };
 
-fn recorded(name: &str) -> Value {
+pub(crate) fn recorded(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/recorded")
         .join(format!("{name}.json"));
@@ -23,7 +23,7 @@ fn recorded(name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn recorded_rows(name: &str) -> Vec<Value> {
+pub(crate) fn recorded_rows(name: &str) -> Vec<Value> {
     let data = recorded(name)["data"].take();
     let rows = if data.is_array() { data } else { data["data"].clone() };
     rows.as_array().unwrap().clone()
@@ -62,7 +62,12 @@ fn by_kind(rows: &[Value], kind: impl Fn(&Value) -> String) -> BTreeMap<String, 
     kinds
 }
 
-fn assert_rows_agree(what: &str, recorded: &[Value], simulated: &[Value], kind: impl Fn(&Value) -> String + Copy) {
+pub(crate) fn assert_rows_agree(
+    what: &str,
+    recorded: &[Value],
+    simulated: &[Value],
+    kind: impl Fn(&Value) -> String + Copy,
+) {
     let recorded = by_kind(recorded, kind);
     for (kind, rows) in by_kind(simulated, kind) {
         let known = recorded

@@ -3,7 +3,7 @@
 use super::{ALWAYS, Answer, Endpoint, Scene};
 use crate::{
     json::Json,
-    model::{BackupJob, Selection},
+    model::{BackupJob, Selection, id_list},
     reply::Refusal,
 };
 
@@ -42,14 +42,13 @@ fn render(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
 }
 
 fn write_selection(json: &mut Json, job: &BackupJob) {
-    let list = |guests: &[u32]| guests.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     match &job.selection {
         Selection::Pool(pool) => json.string_field("pool", pool),
-        Selection::Guests(guests) => json.string_field("vmid", &list(guests)),
+        Selection::Guests(guests) => json.string_field("vmid", &id_list(guests, ",")),
         Selection::AllExcept(guests) => {
             json.flag_field("all", true);
             if !guests.is_empty() {
-                json.string_field("exclude", &list(guests));
+                json.string_field("exclude", &id_list(guests, ","));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The state of the simulated cluster: its nodes, guests and storages, and how they change.
 
+mod backup_job;
+mod backup_run;
 mod backups;
 mod events;
 mod guest;
@@ -9,10 +11,10 @@ mod schedule;
 mod storage;
 mod tasks;
 
-pub use backups::BackupResult;
-pub(crate) use backups::{
-    BackupJob, BackupRun, Backups, GuestRun, PlannedBackup, Selection, Volume, backup_file, file_format,
-};
+pub(crate) use backup_job::{BackupJob, Selection, id_list};
+pub use backup_run::BackupResult;
+pub(crate) use backup_run::{BackupRun, GuestRun, PlannedBackup};
+pub(crate) use backups::{Backups, Volume, backup_file, file_format};
 pub(crate) use events::{Events, lost_nodes};
 pub(crate) use guest::{Guest, GuestSample};
 pub use guest::{GuestKind, GuestSettings};

@@ -77,7 +77,7 @@ impl Model {
             .guests
             .values()
             .filter(|guest| guest.kind == crate::GuestKind::Qemu && guest.is_running());
-        let last = machine.last().map(|guest| (guest.vmid, start));
+        let last = machine.max_by_key(|guest| guest.vmid).map(|guest| (guest.vmid, start));
         self.schedule.failing_snapshots = last.filter(|_| options.events);
         self.pass(start, started, &[]);
         self.schedule.up_to = start;
@@ -194,5 +194,25 @@ impl Model {
                 }
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_passes_alike_in_one_leap_or_in_steps() {
+        let start = 1_786_800_000;
+        let (mut leap, mut steps) = (
+            Model::new(&Options::default(), start * 1_000),
+            Model::new(&Options::default(), start * 1_000),
+        );
+        leap.pass_time(start + 2 * DAY, &[]);
+        for step in 1..=2 * DAY / 10 {
+            steps.pass_time(start + step * 10, &[]);
+        }
+        assert!(leap.tasks.of(0).archived().any(|task| task.started > start + DAY));
+        assert_eq!(format!("{leap:?}"), format!("{steps:?}"));
     }
 }

@@ -4,7 +4,7 @@ use super::Lines;
 use crate::{
     GuestKind,
     calendar::{DateTime, Seconds},
-    model::{BackupResult, BackupRun, GuestRun, Model, Storage, Task, backup_file},
+    model::{BackupResult, BackupRun, GuestRun, Model, Storage, Task, backup_file, id_list},
     random::{hash, whole},
 };
 
@@ -18,8 +18,8 @@ pub(super) fn write(model: &Model, node: usize, task: &Task, run: &BackupRun, li
         format!("INFO: starting new backup job: vzdump {}", run.arguments),
     );
     if !run.elsewhere.is_empty() {
-        let list: Vec<String> = run.elsewhere.iter().map(u32::to_string).collect();
-        lines.at(start, format!("INFO: skip external VMs: {}", list.join(", ")));
+        let list = id_list(&run.elsewhere, ", ");
+        lines.at(start, format!("INFO: skip external VMs: {list}"));
     }
     let mut end = start;
     for guest in &run.guests {
@@ -44,7 +44,7 @@ struct Log<'a> {
 
 impl Log<'_> {
     fn write(&self, node: usize, lines: &mut Lines) {
-        let GuestRun { vmid, begins, ends, .. } = *self.guest;
+        let GuestRun { vmid, begins, .. } = *self.guest;
         let Some(kind) = self.guest.kind else {
             let problem = format!("ERROR: Backup of VM {vmid} failed - unable to find VM '{vmid}'");
             return lines.at(begins, problem);
@@ -63,14 +63,26 @@ impl Log<'_> {
             }
         }
         match &self.guest.result {
-            BackupResult::Failed(problem) => self.fail(problem, lines),
+            BackupResult::Failed(problem) => {
+                if !early {
+                    self.abort(problem, lines);
+                }
+                self.fail(problem, lines);
+            }
             BackupResult::Interrupted => {
-                lines.at(ends, "ERROR: interrupted by signal");
-                lines.at(ends, "INFO: aborting backup job");
+                self.abort("interrupted by signal", lines);
                 self.fail("interrupted by signal", lines);
             }
             BackupResult::Killed => {}
             BackupResult::Done | BackupResult::NotFrozen | BackupResult::Warned(_) => self.finish(lines),
+        }
+    }
+
+    /// Only QEMU's job is aborted, and says why before the guest is said to have failed for the same reason.
+    fn abort(&self, problem: &str, lines: &mut Lines) {
+        if self.guest.kind == Some(GuestKind::Qemu) {
+            lines.at(self.guest.ends, format!("ERROR: {problem}"));
+            lines.at(self.guest.ends, "INFO: aborting backup job");
         }
     }
 

@@ -76,13 +76,8 @@ async fn jobs_run_by_local_time() {
     let running = rows(&simulator, "pve1", "/nodes/pve1/tasks?source=active").await;
     let upid = running[0]["upid"].as_str().unwrap();
     let begun = log(&simulator, upid).await;
-    assert!(
-        begun.contains(&"INFO: Backup started at 2026-08-16 01:00:04".to_owned())
-            || begun
-                .iter()
-                .any(|line| line.starts_with("INFO: Backup started at 2026-08-16 01:00:0")),
-        "{begun:?}"
-    );
+    let local = "INFO: Backup started at 2026-08-16 01:00:0";
+    assert!(begun.iter().any(|line| line.starts_with(local)), "{begun:?}");
     simulator.advance(Duration::from_secs(3_600));
     let done = log(&simulator, upid).await;
     assert_eq!(done[..begun.len()], begun);

@@ -152,20 +152,22 @@ async fn the_archive_rotates() {
         ..quick()
     };
     let simulator = Simulator::start(options).await.unwrap();
-    let run = |id: &str| {
-        simulator
-            .run_task("pve1", "qmstart", id, "OK", Duration::from_secs(1))
-            .unwrap()
+    let run = |times: usize| {
+        let second = Duration::from_secs(1);
+        let run = |_| simulator.run_task("pve1", "qmstart", "100", "OK", second);
+        (0..times).map(run).last().flatten().unwrap()
     };
     let archive = async || rows(&simulator, "pve1", "/nodes/pve1/tasks?limit=100").await;
-    let first = run("1");
-    assert!((10..=20).contains(&archive().await.len()));
-    for _ in 0..9 {
-        run("2");
-    }
-    assert!(has(&archive().await, &first), "one old file is kept");
-    assert!(simulator.rotate_archive("pve1") && has(&archive().await, &first) || archive().await.len() <= 10);
-    assert!(simulator.rotate_archive("pve1") && archive().await.is_empty());
+    assert!(simulator.rotate_archive("pve1") && simulator.rotate_archive("pve1"));
+    assert!(archive().await.is_empty());
+    let first = run(1);
+    run(19);
+    assert!(
+        archive().await.len() == 20 && has(&archive().await, &first),
+        "one old file is kept"
+    );
+    run(1);
+    assert!(archive().await.len() == 11 && !has(&archive().await, &first));
     assert!(!simulator.rotate_archive("pve9"));
     let log = get(&simulator, "pve1", &format!("/nodes/pve1/tasks/{first}/log"))
         .await

@@ -210,7 +210,11 @@ impl Log<'_> {
             );
         }
         let sent = bytes(transferred, 2);
-        info(ends, format!("transferred {sent} in {took} seconds ({rate})"));
+        if took > 0 {
+            info(ends, format!("transferred {sent} in {took} seconds ({rate})"));
+        } else {
+            info(ends, format!("transferred {sent} in <1 seconds"));
+        }
         if !running {
             info(ends, "stopping kvm after backup task".to_owned());
         }

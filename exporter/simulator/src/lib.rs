@@ -1,8 +1,8 @@
 //! A PVE cluster in memory, behind the shapes and the errors of the real API.
 //!
 //! Every node listens on its own port of 127.0.0.1, with a certificate of the cluster's own authority. What a cluster
-//! contains follows from a seed, with two weeks of tasks and backups behind it, its state moves with a clock, and [faults](FaultKind) can be switched on and off while
-//! it runs:
+//! contains follows from a seed, with two weeks of tasks and backups behind it; its state moves with a clock, and
+//! [faults](FaultKind) can be switched on and off while it runs:
 //!
 //! ```
 //! use pve_simulator::{Clock, Fault, FaultKind, Options, Simulator};

@@ -115,6 +115,11 @@ impl Backups {
         }
     }
 
+    /// Whether a job backs the guest up.
+    pub(crate) fn reach(&self, guest: &Guest) -> bool {
+        self.jobs.iter().any(|job| job.enabled && job.covers(guest))
+    }
+
     /// How the backup of a guest that begins now is going to end.
     pub(crate) fn result(&self, vmid: u32, begins: Seconds) -> BackupResult {
         let Troubles { failing, unfrozen } = self.troubles;

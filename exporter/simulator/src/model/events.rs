@@ -121,6 +121,9 @@ impl Events {
     fn lock(&mut self, model: &mut Model, draw: u64, lock: &str, generation: u64, samples: u64) -> Option<u32> {
         let mut guests = self.free(model, true);
         guests.extend(self.free(model, false));
+        // What no job backs up stays without a backup.
+        let is_reached = |vmid: &u32| model.guests.get(vmid).is_some_and(|guest| model.backups.reach(guest));
+        guests.retain(|vmid| lock != "backup" || is_reached(vmid));
         let vmid = *pick(&guests, draw)?;
         model.change(vmid, |guest| guest.settings.lock = Some(lock.to_owned()));
         self.pending.push((generation + samples, Later::Unlock(vmid)));

@@ -46,8 +46,7 @@ impl Log<'_> {
     fn write(&self, node: usize, lines: &mut Lines) {
         let GuestRun { vmid, begins, .. } = *self.guest;
         let Some(kind) = self.guest.kind else {
-            let problem = format!("ERROR: Backup of VM {vmid} failed - unable to find VM '{vmid}'");
-            return lines.at(begins, problem);
+            return self.fail(&format!("unable to find VM '{vmid}'"), lines);
         };
         let mut info = |at: Seconds, line: String| lines.at(at, format!("INFO: {line}"));
         info(begins, format!("Starting Backup of VM {vmid} ({})", kind.as_str()));

@@ -132,6 +132,12 @@ async fn something_is_always_wrong_in_a_lively_cluster() {
         .unwrap();
     assert!(finished(&logs(&simulator, NOW - 9 * DAY).await).contains(&missed));
     assert!(!finished(&logs(&simulator, NOW - 7 * DAY).await).contains(&missed));
+    simulator.advance(Duration::from_secs(3 * 3_600));
+    let since_start = finished(&logs(&simulator, NOW).await);
+    assert!(
+        since_start.len() > 10 && !since_start.contains(&missed),
+        "{since_start:?}"
+    );
     let uncovered = ids(&simulator, "/cluster/backup-info/not-backed-up").await;
     assert!(uncovered.len() == 1 && !uncovered.contains(&u64::from(missed)));
 }

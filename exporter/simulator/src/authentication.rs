@@ -37,7 +37,7 @@ pub(crate) fn problem(cluster: &Cluster, entry: usize, path: &str, headers: &Hea
 }
 
 /// Replaces `%XX`; what is no escape stays as it is.
-fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -10,10 +10,11 @@ use tokio::sync::watch;
 
 use crate::{
     Fault, FaultId, Options,
+    calendar::seconds,
     calls::Calls,
     clock::{Milliseconds, SimulatedTime, milliseconds},
     faults::ActiveFaults,
-    model::{Events, Model},
+    model::{Events, Model, lost_nodes},
     view::View,
 };
 
@@ -101,6 +102,8 @@ impl Cluster {
             model, events, faults, ..
         } = &mut *state;
         events.catch_up(model, faults, self.time.start(), self.time.generation());
+        let sampled = self.time.sample_at(self.time.now());
+        model.pass_time(seconds(sampled), &lost_nodes(model, faults));
         state
     }
 

@@ -30,6 +30,7 @@ pub(crate) struct Json {
     garbage_rows: bool,
     rows: usize,
     separate: bool,
+    total: Option<u64>,
 }
 
 impl Json {
@@ -40,7 +41,21 @@ impl Json {
             garbage_rows,
             rows: 0,
             separate: false,
+            total: None,
         }
+    }
+
+    /// Says how many rows there are, however many are written; it stands beside them.
+    pub(crate) fn set_total(&mut self, total: u64) {
+        self.total = Some(total);
+    }
+
+    /// Ends the object around the whole answer.
+    pub(crate) fn end_answer(&mut self) {
+        if let Some(total) = self.total {
+            self.integer_field("total", total);
+        }
+        self.end_object();
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {

@@ -1,8 +1,8 @@
 //! A PVE cluster in memory, behind the shapes and the errors of the real API.
 //!
 //! Every node listens on its own port of 127.0.0.1, with a certificate of the cluster's own authority. What a cluster
-//! contains follows from a seed, its state moves with a clock, and [faults](FaultKind) can be switched on and off while
-//! it runs:
+//! contains follows from a seed, with two weeks of tasks and backups behind it; its state moves with a clock, and
+//! [faults](FaultKind) can be switched on and off while it runs:
 //!
 //! ```
 //! use pve_simulator::{Clock, Fault, FaultKind, Options, Simulator};
@@ -21,6 +21,7 @@
 
 mod api;
 mod authentication;
+mod calendar;
 mod calls;
 mod clock;
 mod cluster;
@@ -34,6 +35,7 @@ mod options;
 mod random;
 mod reply;
 mod simulator;
+mod task_log;
 mod tls;
 mod transport;
 mod version;
@@ -42,7 +44,7 @@ mod view;
 pub use calls::{CallCounts, LastRequest};
 pub use clock::{Clock, SAMPLE_PERIOD};
 pub use faults::{FAULT_NAMES, Fault, FaultId, FaultKind, InvalidFault};
-pub use model::{GuestKind, GuestSettings, GuestSnapshot};
+pub use model::{BackupResult, GuestKind, GuestSettings, GuestSnapshot};
 pub use options::Options;
-pub use simulator::{GuestSummary, NewGuest, Simulator};
+pub use simulator::{GuestSummary, NewBackup, NewGuest, Simulator};
 pub use version::{InvalidVersion, Version};

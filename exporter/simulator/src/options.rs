@@ -43,7 +43,16 @@ pub struct Options {
     pub clock: Clock,
     /// The time at the start: by default now for [`Clock::Real`] and a fixed day for [`Clock::Manual`].
     pub starts_at: Option<SystemTime>,
-    /// A lively cluster: guests start, stop and migrate, backups run, a storage fails now and then.
+    /// How many ended tasks a file of a node's archive holds; the newest file and the one before it are kept.
+    pub archived_tasks: usize,
+    /// How far the local time of the nodes is ahead of UTC: their logs and schedules are in local time.
+    pub utc_offset_minutes: i32,
+    /// The token may see backup volumes: `Datastore.Allocate`, or `Datastore.AllocateSpace` and `VM.Backup`, which no
+    /// auditor has.
+    pub sees_backups: bool,
+    /// A lively cluster: guests start, stop and migrate, backups run, a storage fails now and then. Something is always
+    /// wrong: a guest whose backup failed last night, one whose backups ended a week ago, one that is not frozen, and
+    /// snapshots that fail.
     pub events: bool,
 }
 
@@ -68,6 +77,9 @@ impl Default for Options {
             requests_per_connection: 100,
             clock: Clock::Real,
             starts_at: None,
+            archived_tasks: 700,
+            utc_offset_minutes: 120,
+            sees_backups: false,
             events: false,
         }
     }

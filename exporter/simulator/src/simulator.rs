@@ -18,6 +18,10 @@ use crate::{
     transport::Listener,
 };
 
+mod tasks;
+
+pub use tasks::NewBackup;
+
 /// The day on which manual clocks start.
 const MANUAL_START: Duration = Duration::from_secs(1_786_800_000);
 

@@ -70,13 +70,10 @@ fn granted(permissions: &Permissions, privilege: &str, path: &str) -> Option<boo
     let mut nearest = path;
     loop {
         if let Some(here) = permissions.get(nearest) {
-            return here.get(privilege).map_or(
-                Some(false),
-                |propagates| {
-                    let single = path == "/" || path == nearest && path.starts_with("/storage/");
-                    if single { Some(true) } else { propagates.0 }
-                },
-            );
+            return here.get(privilege).map_or(Some(false), |propagates| {
+                let single = path == "/" || path == nearest && path.starts_with("/storage/");
+                if single { Some(true) } else { propagates.0 }
+            });
         }
         match nearest.rsplit_once('/') {
             Some(("", "")) | None => return Some(false),

@@ -23,6 +23,9 @@ const PRIVILEGES: [&str; 7] = [
     "VM.GuestAgent.Audit",
 ];
 
+/// What a token needs to see backup volumes.
+const SEES_BACKUPS: [&str; 3] = ["Datastore.Allocate", "Datastore.AllocateSpace", "VM.Backup"];
+
 /// The objects that PVE always lists.
 const PATHS: [&str; 8] = [
     "/",
@@ -46,6 +49,9 @@ fn render(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
                 if !privilege.contains("GuestAgent") || scene.version().has_agent_privileges() {
                     json.integer_field(privilege, 1);
                 }
+            }
+            for privilege in SEES_BACKUPS.iter().filter(|_| scene.cluster.options.sees_backups) {
+                json.integer_field(privilege, 1);
             }
             json.end_object();
         }

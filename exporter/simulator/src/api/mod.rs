@@ -1,6 +1,8 @@
 //! The endpoints of the API: one file each, and the table of them all.
 
 mod access_permissions;
+mod cluster_backup;
+mod cluster_backup_info;
 mod cluster_ha_groups;
 mod cluster_ha_manager_status;
 mod cluster_ha_resources;
@@ -10,6 +12,7 @@ mod cluster_metrics_export;
 mod cluster_replication;
 mod cluster_resources;
 mod cluster_status;
+mod cluster_tasks;
 mod guest_pending;
 mod guest_snapshot;
 mod machine_monitor;
@@ -18,16 +21,29 @@ mod node_netstat;
 mod node_qemu;
 mod node_replication;
 mod node_status;
+mod node_task_log;
+mod node_tasks;
 mod nodes;
+mod storage_content;
 mod version;
 
 use bytes::Bytes;
 
-use crate::{GuestKind, Version, cluster::Cluster, json::Json, model::Guest, reply::Refusal, view::View};
+use crate::{
+    GuestKind, SAMPLE_PERIOD, Version,
+    calendar::{Seconds, seconds},
+    cluster::Cluster,
+    json::Json,
+    model::Guest,
+    reply::Refusal,
+    view::View,
+};
 
 /// Every endpoint that the simulator knows. Others are answered as PVE answers a path that does not exist.
 const ENDPOINTS: &[&Endpoint] = &[
     &access_permissions::ENDPOINT,
+    &cluster_backup::ENDPOINT,
+    &cluster_backup_info::ENDPOINT,
     &cluster_ha_groups::ENDPOINT,
     &cluster_ha_manager_status::ENDPOINT,
     &cluster_ha_resources::ENDPOINT,
@@ -37,6 +53,7 @@ const ENDPOINTS: &[&Endpoint] = &[
     &cluster_replication::ENDPOINT,
     &cluster_resources::ENDPOINT,
     &cluster_status::ENDPOINT,
+    &cluster_tasks::ENDPOINT,
     &guest_pending::CONTAINER,
     &guest_pending::MACHINE,
     &guest_snapshot::CONTAINER,
@@ -46,7 +63,10 @@ const ENDPOINTS: &[&Endpoint] = &[
     &node_qemu::ENDPOINT,
     &node_replication::ENDPOINT,
     &node_status::ENDPOINT,
+    &node_task_log::ENDPOINT,
+    &node_tasks::ENDPOINT,
     &nodes::ENDPOINT,
+    &storage_content::ENDPOINT,
     &version::ENDPOINT,
 ];
 
@@ -139,6 +159,12 @@ impl Scene<'_> {
         })
     }
 
+    /// The time of the newest sample, in which all answers agree.
+    fn now(&self) -> Seconds {
+        let time = &self.cluster.time;
+        seconds(time.start()) + self.view.generation * SAMPLE_PERIOD.as_secs()
+    }
+
     /// The version of the node that executes the call.
     fn version(&self) -> Version {
         self.view.model.nodes[self.node].version
@@ -165,6 +191,14 @@ impl<'a> Call<'a> {
             .iter()
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// The number that a parameter in the query has.
+    fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        let problem = "type check ('integer') failed";
+        self.query(name)
+            .map(|value| value.parse().map_err(|_| Refusal::parameter(name, problem)))
+            .transpose()
     }
 
     /// What is wrong with the query.
@@ -239,53 +273,46 @@ pub(crate) fn body(
     permitted: bool,
     render: Render,
 ) -> Result<Bytes, Refusal> {
-    cluster.body(
-        node,
-        &call.question(if permitted { "body" } else { "poor body" }),
-        |view| {
-            let mut json = json(view, node, call);
-            json.begin_object();
-            json.key("data");
-            render(
-                &Scene {
-                    cluster,
-                    view,
-                    call,
-                    node,
-                    permitted,
-                },
-                &mut json,
-            )?;
-            json.end_object();
-            Ok(Bytes::from(json.finish()))
-        },
-    )
+    let question = call.question(if permitted { "body" } else { "poor body" });
+    written(cluster, node, call, &question, permitted, |scene, json| {
+        json.begin_object();
+        json.key("data");
+        render(scene, json)?;
+        json.end_answer();
+        Ok(())
+    })
 }
 
 /// The rows of one node in the answer of all.
 pub(crate) fn rows(cluster: &Cluster, node: usize, call: &Call<'_>, render: Render) -> Result<Bytes, Refusal> {
-    cluster.body(node, &format!("rows {}", call.path), |view| {
-        let mut json = json(view, node, call);
-        render(
-            &Scene {
-                cluster,
-                view,
-                call,
-                node,
-                permitted: true,
-            },
-            &mut json,
-        )?;
-        Ok(Bytes::from(json.finish()))
-    })
+    written(cluster, node, call, &format!("rows {}", call.path), true, render)
 }
 
-fn json(view: &View<'_>, node: usize, call: &Call<'_>) -> Json {
-    let name = &view.model.nodes[node].name;
-    Json::new(
-        view.faults.numbers(name, call.path),
-        view.faults.garbage_rows(name, call.path),
-    )
+fn written(
+    cluster: &Cluster,
+    node: usize,
+    call: &Call<'_>,
+    question: &str,
+    permitted: bool,
+    write: impl FnOnce(&Scene<'_>, &mut Json) -> Result<(), Refusal>,
+) -> Result<Bytes, Refusal> {
+    cluster.body(node, question, |view| {
+        let name = &view.model.nodes[node].name;
+        let (numbers, garbage) = (
+            view.faults.numbers(name, call.path),
+            view.faults.garbage_rows(name, call.path),
+        );
+        let mut json = Json::new(numbers, garbage);
+        let scene = Scene {
+            cluster,
+            view,
+            call,
+            node,
+            permitted,
+        };
+        write(&scene, &mut json)?;
+        Ok(Bytes::from(json.finish()))
+    })
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What happens in a lively cluster: a pure function of the seed and the number of the sample.
 
-use super::{Model, Node};
+use super::{BackupResult, BackupRun, End, Model, NewTask, Node, PlannedBackup, guest_task};
 use crate::{
     Options,
+    calendar::seconds,
     clock::{Milliseconds, SAMPLE_PERIOD, milliseconds},
     faults::ActiveFaults,
     random::hash,
@@ -16,7 +17,8 @@ const LONGEST_GAP: u64 = 8_640;
 enum Later {
     Start(u32),
     Unlock(u32),
-    Arrive(u32, usize),
+    /// A guest, where it goes, and the number of the task.
+    Arrive(u32, usize, u64),
 }
 
 /// Moves a lively cluster on, sample by sample.
@@ -45,11 +47,12 @@ impl Events {
     /// Lets happen what happened up to this sample. Faults count as they are now: they change only after a catching up.
     pub(crate) fn catch_up(&mut self, model: &mut Model, faults: &ActiveFaults, start: Milliseconds, generation: u64) {
         if self.enabled && self.done < generation {
-            let is_lost = |node: &Node| faults.dead(&node.name).is_some() || faults.partitioned(&node.name).is_some();
-            self.lost = model.nodes.iter().map(is_lost).collect();
+            self.lost = lost_nodes(model, faults);
             let first = (self.done + 1).max(generation.saturating_sub(LONGEST_GAP));
             for number in first..=generation {
-                self.happen(model, start + number * milliseconds(SAMPLE_PERIOD), number);
+                let now = start + number * milliseconds(SAMPLE_PERIOD);
+                model.pass_time(seconds(now), &self.lost);
+                self.happen(model, now, number);
             }
         }
         self.done = self.done.max(generation);
@@ -64,7 +67,8 @@ impl Events {
         for later in due {
             self.undo(model, later, now);
         }
-        let draw = |question: u64| hash(&[model.seed, 0x6576_656E_7473, generation, question]);
+        let seed = model.seed;
+        let draw = |question: u64| hash(&[seed, 0x6576_656E_7473, generation, question]);
         if draw(1).is_multiple_of(90) {
             // Five minutes without one of the shared storages.
             let shared: Vec<usize> = (0..model.storages.len())
@@ -75,39 +79,58 @@ impl Events {
             }
         }
         match draw(3) % 16 {
-            0 => self.stop(model, draw(4), generation),
+            0 => self.stop(model, draw(4), now, generation),
             1 => {
                 let running = self.free(model, true);
                 if let Some(vmid) = pick(&running, draw(4)) {
                     model.change(*vmid, |guest| guest.restart(now));
+                    task(model, *vmid, "reboot", now, Some((1 + draw(5) % 8, "OK")));
                 }
             }
-            2 => self.migrate(model, draw(4), draw(5), generation),
-            3 | 4 => self.lock(model, draw(4), "backup", generation, 3 + draw(5) % 6),
-            5 => self.lock(model, draw(4), "snapshot", generation, 1),
+            2 => self.migrate(model, draw(4), draw(5), now, generation),
+            3 | 4 => {
+                let samples = 3 + draw(5) % 6;
+                if let Some(vmid) = self.lock(model, draw(4), "backup", generation, samples) {
+                    let result = model.backups.result(vmid, seconds(now));
+                    backup(model, vmid, now, samples, result);
+                }
+            }
+            5 => {
+                if let Some(vmid) = self.lock(model, draw(4), "snapshot", generation, 1) {
+                    task(model, vmid, "snapshot", now, Some((10, "OK")));
+                }
+            }
             // A backup that fails because it is killed leaves its lock behind, until somebody takes it away.
-            6 if draw(6).is_multiple_of(2) => self.lock(model, draw(4), "backup", generation, 120),
+            6 if draw(6).is_multiple_of(2) => {
+                if let Some(vmid) = self.lock(model, draw(4), "backup", generation, 120) {
+                    backup(model, vmid, now, 4, BackupResult::Killed);
+                }
+            }
             _ => {}
         }
     }
 
-    fn stop(&mut self, model: &mut Model, draw: u64, generation: u64) {
+    fn stop(&mut self, model: &mut Model, draw: u64, now: Milliseconds, generation: u64) {
         if let Some(vmid) = pick(&self.free(model, true), draw) {
             model.change(*vmid, super::Guest::stop);
+            task(model, *vmid, "stop", now, Some((1, "OK")));
             self.pending.push((generation + 2 + draw % 12, Later::Start(*vmid)));
         }
     }
 
-    fn lock(&mut self, model: &mut Model, draw: u64, lock: &str, generation: u64, samples: u64) {
+    fn lock(&mut self, model: &mut Model, draw: u64, lock: &str, generation: u64, samples: u64) -> Option<u32> {
         let mut guests = self.free(model, true);
         guests.extend(self.free(model, false));
-        if let Some(vmid) = pick(&guests, draw) {
-            model.change(*vmid, |guest| guest.settings.lock = Some(lock.to_owned()));
-            self.pending.push((generation + samples, Later::Unlock(*vmid)));
-        }
+        // What no job backs up stays without a backup.
+        let is_reached = |vmid: &u32| model.guests.get(vmid).is_some_and(|guest| model.backups.reach(guest));
+        guests.retain(|vmid| lock != "backup" || is_reached(vmid));
+        let vmid = *pick(&guests, draw)?;
+        model.change(vmid, |guest| guest.settings.lock = Some(lock.to_owned()));
+        self.pending.push((generation + samples, Later::Unlock(vmid)));
+        Some(vmid)
     }
 
-    fn migrate(&mut self, model: &mut Model, draw: u64, target: u64, generation: u64) {
+    fn migrate(&mut self, model: &mut Model, draw: u64, target: u64, now: Milliseconds, generation: u64) {
         let guests = self.free(model, true);
         let Some(vmid) = pick(&guests, draw).copied() else {
             return;
@@ -118,21 +141,48 @@ impl Events {
             .collect();
         if let Some(to) = pick(&others, target) {
             model.change(vmid, |guest| guest.settings.lock = Some("migrate".to_owned()));
-            self.pending.push((generation + 2, Later::Arrive(vmid, *to)));
+            if let Some(number) = task(model, vmid, "migrate", now, None) {
+                self.pending.push((generation + 2, Later::Arrive(vmid, *to, number)));
+            }
         }
     }
 
     fn undo(&self, model: &mut Model, later: Later, now: Milliseconds) {
         match later {
-            Later::Start(vmid) => model.change(vmid, |guest| guest.start(now)),
-            Later::Unlock(vmid) => model.change(vmid, |guest| guest.settings.lock = None),
-            Later::Arrive(vmid, to) => model.change(vmid, |guest| {
-                guest.settings.lock = None;
-                if !self.lost[guest.node] && !self.lost[to] {
-                    guest.migrate(to, now);
+            Later::Start(vmid) => {
+                let node = model.change(vmid, |guest| {
+                    guest.start(now);
+                    guest.node
+                });
+                if node.is_some_and(|node| !self.lost[node]) {
+                    task(model, vmid, "start", now, Some((2, "OK")));
                 }
-            }),
-        };
+            }
+            Later::Unlock(vmid) => {
+                model.change(vmid, |guest| guest.settings.lock = None);
+            }
+            Later::Arrive(vmid, to, number) => {
+                let arrived = model.change(vmid, |guest| {
+                    guest.settings.lock = None;
+                    let arrives = !self.lost[guest.node] && !self.lost[to];
+                    if arrives {
+                        guest.migrate(to, now);
+                    }
+                    arrives
+                });
+                let status = if arrived == Some(true) {
+                    "OK"
+                } else {
+                    "migration problems"
+                };
+                let end = End {
+                    at: seconds(now),
+                    status: status.into(),
+                };
+                model.tasks.end(number, end);
+                model.finish_tasks(seconds(now));
+            }
+        }
     }
 
     /// The guests that nothing else holds, running or stopped; templates take no part.
@@ -143,6 +193,36 @@ impl Events {
             .filter(|guest| !guest.settings.template && guest.settings.lock.is_none())
             .map(|guest| guest.vmid)
             .collect()
+    }
+}
+
+/// The nodes on which nothing can happen because they are dead or cut off.
+pub(crate) fn lost_nodes(model: &Model, faults: &ActiveFaults) -> Vec<bool> {
+    let is_lost = |node: &Node| faults.dead(&node.name).is_some() || faults.partitioned(&node.name).is_some();
+    model.nodes.iter().map(is_lost).collect()
+}
+
+/// Starts a task about a guest on its node, and says its number. It may be known after how many seconds and how it ends.
+fn task(model: &mut Model, vmid: u32, what: &str, now: Milliseconds, end: Option<(u64, &'static str)>) -> Option<u64> {
+    let guest = model.guests.get(&vmid)?;
+    let mut task = NewTask::new(guest.node, guest_task(guest.kind, what), vmid, seconds(now));
+    if let Some((after, status)) = end {
+        task = task.ending(seconds(now) + after, status);
+    }
+    Some(model.start_task(task))
+}
+
+/// Starts the backup that holds the lock of a guest for a number of samples.
+fn backup(model: &mut Model, vmid: u32, now: Milliseconds, samples: u64, result: BackupResult) {
+    let plan = PlannedBackup {
+        storage: "nas",
+        guests: vec![(vmid, result)],
+        begins: seconds(now),
+        each: Some(samples * 10 - 2),
+    };
+    let node = model.guests.get(&vmid).map_or(0, |guest| guest.node);
+    if let Some(task) = BackupRun::plan(model, node, plan) {
+        model.start_task(task);
     }
 }
 

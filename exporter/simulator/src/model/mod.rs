@@ -1,5 +1,8 @@
 //! The state of the simulated cluster: its nodes, guests and storages, and how they change.
 
+mod backup_job;
+mod backup_run;
+mod backups;
 mod configuration;
 mod drives;
 mod events;
@@ -8,22 +11,30 @@ mod node;
 mod population;
 mod pressure;
 mod replication;
+mod schedule;
 mod storage;
+mod tasks;
 
+pub(crate) use backup_job::{BackupJob, Selection, id_list};
+pub use backup_run::BackupResult;
+pub(crate) use backup_run::{BackupRun, GuestRun, PlannedBackup};
+pub(crate) use backups::{Backups, Volume, backup_file, file_format};
 pub use configuration::GuestSnapshot;
 pub(crate) use configuration::{Entry, Setting};
 pub(crate) use drives::BlockStatistics;
-pub(crate) use events::Events;
+pub(crate) use events::{Events, lost_nodes};
 pub(crate) use guest::{Guest, GuestSample};
 pub use guest::{GuestKind, GuestSettings};
 pub(crate) use node::{Load, Node, NodeSample};
 pub(crate) use pressure::PRESSURES;
 pub(crate) use replication::Replication;
+pub(crate) use schedule::Schedule;
 pub(crate) use storage::Storage;
+pub(crate) use tasks::{End, NewTask, Task, Tasks, UNEXPECTED, Upid, guest_task};
 
 use std::collections::BTreeMap;
 
-use crate::{Options, clock::Milliseconds};
+use crate::{Options, calendar::seconds, clock::Milliseconds};
 
 /// The pools, whether they have members or not.
 pub(crate) const POOLS: [&str; 4] = ["prod", "staging", "dev", "archive"];
@@ -36,6 +47,9 @@ pub(crate) struct Model {
     pub(crate) nodes: Vec<Node>,
     pub(crate) guests: BTreeMap<u32, Guest>,
     pub(crate) storages: Vec<Storage>,
+    pub(crate) backups: Backups,
+    pub(crate) schedule: Schedule,
+    pub(crate) tasks: Tasks,
     pub(crate) replications: Vec<Replication>,
 }
 
@@ -46,14 +60,20 @@ impl Model {
             .map(|index| Node::new(options, index, start, &guests))
             .collect();
         let replications = replication::replications(options, &guests, start);
-        Self {
+        let guests = guests.into_iter().map(|guest| (guest.vmid, guest)).collect();
+        let mut model = Self {
             seed: options.seed,
             name: options.name.clone(),
             nodes,
-            guests: guests.into_iter().map(|guest| (guest.vmid, guest)).collect(),
             storages: storage::storages(options.seed),
             replications,
-        }
+            tasks: Tasks::new(options.nodes, options.archived_tasks),
+            backups: Backups::new(options, &guests, seconds(start)),
+            schedule: Schedule::new(options, seconds(start)),
+            guests,
+        };
+        model.live_through_the_past(options, seconds(start));
+        model
     }
 
     /// The settings of a guest about which nothing is known but its name.
@@ -63,6 +83,10 @@ impl Model {
 
     pub(crate) fn node_index(&self, name: &str) -> Option<usize> {
         self.nodes.iter().position(|node| node.name == name)
+    }
+
+    pub(crate) fn storage(&self, name: &str) -> Option<&Storage> {
+        self.storages.iter().find(|storage| storage.name == name)
     }
 
     /// Whether anything is managed by HA; only then is there a manager.

@@ -3,6 +3,7 @@
 use super::Guest;
 use crate::{
     Options, Version,
+    calendar::{Seconds, seconds},
     clock::Milliseconds,
     random::{counted, hash, unit, walk, whole},
 };
@@ -84,6 +85,10 @@ impl Node {
             booted: start.saturating_sub(40 * 86_400_000 + hash(&[stream]) % (100 * 86_400_000)),
             stream,
         }
+    }
+
+    pub(crate) fn seconds_since_boot(&self, at: Seconds) -> Seconds {
+        at.saturating_sub(seconds(self.booted))
     }
 
     pub(crate) fn sample(&self, at: Milliseconds, load: Load) -> NodeSample {

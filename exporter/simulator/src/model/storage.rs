@@ -41,6 +41,11 @@ pub(super) fn storages(seed: u64) -> Vec<Storage> {
 }
 
 impl Storage {
+    /// Whether it is a Proxmox Backup Server, which stores only what changed.
+    pub(crate) fn is_backup_server(&self) -> bool {
+        self.plugin == "pbs"
+    }
+
     /// The size of the storage as seen from a node, and what is used of it.
     pub(crate) fn usage(&self, node: &Node, at: Milliseconds) -> (u64, u64) {
         let stream = if self.shared {

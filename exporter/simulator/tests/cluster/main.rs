@@ -1,6 +1,8 @@
 //! The simulated cluster as its clients see it.
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod configurations;
@@ -13,9 +15,13 @@ mod ha;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
+mod recorded_tasks;
+#[cfg(test)]
 mod replication;
 #[cfg(test)]
 mod shape;
+#[cfg(test)]
+mod tasks;
 #[cfg(test)]
 mod transport;
 #[cfg(test)]

@@ -44,7 +44,11 @@ impl Known {
     pub fn online(&self) -> Option<BTreeMap<Arc<str>, bool>> {
         let resources = self.resources.latest()?;
         let nodes = resources.value.nodes.iter();
-        Some(nodes.map(|(name, node)| (Arc::clone(name), node.up == Some(true))).collect())
+        Some(
+            nodes
+                .map(|(name, node)| (Arc::clone(name), node.up == Some(true)))
+                .collect(),
+        )
     }
 
     /// The guests that are reported on.

@@ -13,12 +13,12 @@ use crate::config::{Config, ConfigError};
 use crate::metrics::exposition::{Exposition, Format, Rows, Section};
 use crate::metrics::labels::Identity;
 use crate::metrics::own::{Own, RequestCounts};
-use crate::metrics::table::Subject;
-use crate::process;
 use crate::pve::client::ClientError;
 use crate::pve::transport::Observer;
 use crate::sources::cluster::{self, ClusterSources, Selection};
 use crate::subjects::exporter::Exporter as ExporterRow;
+
+mod sections;
 
 /// What a scrape asks for.
 #[derive(Clone, Debug)]
@@ -182,45 +182,7 @@ impl Exporter {
     }
 
     fn exposition(&self, loaded: &Loaded, clusters: &[&str], rows: &[cluster::Rows], format: Format) -> Exposition {
-        fn section<S: Subject>(rows: &[cluster::Rows], part: impl Fn(&cluster::Rows) -> &Arc<[S]>) -> Box<dyn Section> {
-            Box::new(Rows::new(rows.iter().map(|rows| Arc::clone(part(rows))).collect()))
-        }
-        let pressures = rows
-            .iter()
-            .flat_map(|rows| [&rows.depth.machine_pressures, &rows.depth.container_pressures]);
-        let pressures = Box::new(Rows::new(pressures.cloned().collect())) as Box<dyn Section>;
-        let mut sections = vec![
-            Box::new(Rows::new(vec![Arc::from([process::read()])])) as Box<dyn Section>,
-            section(rows, |rows| &rows.cluster),
-            section(rows, |rows| &rows.apis),
-            section(rows, |rows| &rows.sources),
-            section(rows, |rows| &rows.failures),
-            section(rows, |rows| &rows.permissions),
-            section(rows, |rows| &rows.ha.manager),
-            section(rows, |rows| &rows.ha.fencing),
-            section(rows, |rows| &rows.ha.rules),
-            section(rows, |rows| &rows.nodes),
-            section(rows, |rows| &rows.ha.nodes),
-            section(rows, |rows| &rows.storages),
-            section(rows, |rows| &rows.pools),
-            section(rows, |rows| &rows.networks),
-            section(rows, |rows| &rows.guests),
-            section(rows, |rows| &rows.ha.guests),
-            section(rows, |rows| &rows.ha.requests),
-            section(rows, |rows| &rows.replication.jobs),
-            section(rows, |rows| &rows.replication.states),
-            section(rows, |rows| &rows.depth.drives),
-            section(rows, |rows| &rows.depth.interfaces),
-            pressures,
-            section(rows, |rows| &rows.depth.machines),
-            section(rows, |rows| &rows.depth.balloons),
-            section(rows, |rows| &rows.depth.containers),
-            section(rows, |rows| &rows.expected_up),
-            section(rows, |rows| &rows.inventory.configs),
-            section(rows, |rows| &rows.inventory.drives),
-            section(rows, |rows| &rows.inventory.snapshots),
-            section(rows, |rows| &rows.inventory.named),
-        ];
+        let mut sections = sections::of(rows);
         let metrics = &loaded.config.metrics;
         let own = self.own.text(format, |name| !metrics.drops(name), clusters);
         let mut exporter = ExporterRow {

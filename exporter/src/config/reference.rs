@@ -82,9 +82,13 @@ fn row(key: &Key) -> String {
 fn sources() -> String {
     let mut table = "\n| Source | Reads | Default `max_age` |\n|---|---|---|\n".to_owned();
     for source in SourceName::ALL {
-        let max_age = humantime::format_duration(source.default_max_age());
+        let max_age = if source.follows_events() {
+            "when tasks have ended".to_owned()
+        } else {
+            format!("`{}`", humantime::format_duration(source.default_max_age()))
+        };
         table.push_str(&format!(
-            "| `{}` | `{}` | `{max_age}` |\n",
+            "| `{}` | `{}` | {max_age} |\n",
             source.as_str(),
             source.endpoint()
         ));

@@ -83,7 +83,13 @@ impl<'a> Resolver<'a> {
     fn check_sources(&mut self, path: &[&str], sources: &BTreeMap<SourceName, SourceSettings>) {
         for (source, settings) in sources {
             let least = source.least_max_age();
-            if settings.max_age.is_some_and(|max_age| max_age < least) {
+            if settings.max_age.is_some() && source.follows_events() {
+                let path = [path, &[source.as_str(), "max_age"]].concat();
+                self.complain(
+                    &path,
+                    "is not possible: the source is read when tasks have ended, whatever its age; leave it out",
+                );
+            } else if settings.max_age.is_some_and(|max_age| max_age < least) {
                 let least = humantime::format_duration(least);
                 let path = [path, &[source.as_str(), "max_age"]].concat();
                 self.complain(&path, format!("must be at least {least}, to spare PVE"));

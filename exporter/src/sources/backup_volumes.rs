@@ -113,6 +113,7 @@ impl StorageBackups {
             .into_iter()
             .map(|((kind, vmid), sum)| BackupVolumes {
                 identity: identity(&format!("{}/{vmid}", kind.as_str())),
+                guest: (*kind, *vmid),
                 sum: sum.clone(),
             })
             .collect();

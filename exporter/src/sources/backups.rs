@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::GuestKind;
 use crate::pve::error::ApiError;
+use crate::pve::task_status::TaskResult;
 use crate::sources::backup_log::Attempt;
 use crate::sources::backups::reading::Reading;
 use crate::subjects::backup::{Backup, BackupResult, BackupSuccess};
@@ -32,6 +33,24 @@ pub struct FinishedBackup {
     pub end: u64,
     /// How the task ended.
     pub result: BackupResult,
+}
+
+impl From<crate::sources::tasks::FinishedBackup> for FinishedBackup {
+    fn from(task: crate::sources::tasks::FinishedBackup) -> Self {
+        Self {
+            node: task.node,
+            upid: task.upid,
+            vmid: task.id.parse().ok(),
+            start: task.start.into(),
+            end: task.end.into(),
+            result: match task.result {
+                TaskResult::Ok => BackupResult::Ok,
+                TaskResult::Warning => BackupResult::Warning,
+                TaskResult::Error => BackupResult::Error,
+                TaskResult::Unknown => BackupResult::Unknown,
+            },
+        }
+    }
 }
 
 type Key = (GuestKind, u32);

@@ -22,6 +22,7 @@ use crate::sources::version;
 use crate::subjects::cluster::Version;
 use crate::subjects::guest::Guest;
 
+mod backups;
 mod depth;
 mod ha;
 mod inventory;
@@ -29,7 +30,10 @@ mod known;
 mod replication;
 mod rows;
 mod shown;
+mod tasks;
+mod volumes;
 
+pub use backups::BackupRows;
 pub use depth::DepthRows;
 pub use ha::HaRows;
 pub use inventory::InventoryRows;
@@ -37,11 +41,15 @@ pub use known::Known;
 pub use replication::ReplicationRows;
 pub use rows::Rows;
 pub use shown::{Admitted, Shown};
+pub use volumes::VolumeRows;
 
+use backups::Backups;
 use depth::Depth;
 use ha::Ha;
 use inventory::Inventory;
 use replication::Replication;
+use tasks::Tasks;
+use volumes::Volumes;
 
 /// How old a node's own status may get while it stands in for the node's samples.
 const STAND_IN_MAX_AGE: Duration = Duration::from_secs(30);
@@ -61,6 +69,9 @@ const MAIN: [SourceName; 5] = [
     SourceName::Version,
     SourceName::Permissions,
 ];
+
+/// What others have to tell first which nodes to ask.
+const LAST: [SourceName; 2] = [SourceName::TaskArchive, SourceName::Replication];
 
 /// The sources that a scrape asks for.
 pub type Selection = BTreeSet<SourceName>;
@@ -87,6 +98,9 @@ pub struct ClusterSources {
     version: Whole<Version>,
     permissions: Whole<TokenPermissions>,
     node_status: PerNode<NodeStatus>,
+    tasks: Tasks,
+    backups: Backups,
+    volumes: Volumes,
     ha: Ha,
     replication: Replication,
     depth: Depth,
@@ -141,6 +155,9 @@ impl ClusterSources {
                 SourceName::NodeStatus,
                 |client: Arc<Client>, node: Arc<str>| async move { node_status::fetch(&client, &node).await },
             ),
+            tasks: Tasks::new(&wiring, &known),
+            backups: Backups::new(&wiring, &known, &limiter),
+            volumes: Volumes::new(&wiring, &known),
             ha: Ha::new(&wiring),
             replication: Replication::new(&wiring, &known),
             depth: Depth::new(&wiring, &known),
@@ -183,6 +200,9 @@ impl ClusterSources {
             &self.version,
             &self.permissions,
         ];
+        sources.extend(self.tasks.sources());
+        sources.extend(self.backups.sources());
+        sources.push(&self.volumes);
         sources.extend(self.ha.sources());
         sources.extend(self.replication.sources());
         sources.extend(self.depth.sources());
@@ -201,21 +221,17 @@ impl ClusterSources {
         self.refresh_main(&needed, interval, deadline).await;
         // The rest starts when the main figures are there: where it is only refreshed, nothing waits for it.
         self.depth.find_nodes();
-        let here = |source: SourceName| !MAIN.contains(&source) && source != SourceName::NodeStatus;
-        let rest = self.refresh_some(
-            &needed,
-            |source| here(source) && source != SourceName::Replication,
-            interval,
-            deadline,
-        );
+        self.volumes
+            .find_places(self.permissions.held().latest().map(|latest| latest.value).as_deref());
+        let rest = |source| !MAIN.contains(&source) && !LAST.contains(&source) && source != SourceName::NodeStatus;
         let node_status = async {
             if needed.contains(&SourceName::NodeStatus) {
                 self.refresh_node_status(interval, deadline).await;
             }
         };
-        tokio::join!(rest, node_status);
+        tokio::join!(self.refresh_some(&needed, rest, interval, deadline), node_status);
         self.replication.find_owners();
-        self.refresh_some(&needed, |source| source == SourceName::Replication, interval, deadline)
+        self.refresh_some(&needed, |source| LAST.contains(&source), interval, deadline)
             .await;
     }
 
@@ -240,7 +256,7 @@ impl ClusterSources {
         }
     }
 
-    /// Retries what has failed, without waiting, as long as somebody scrapes.
+    /// Goes on with what is read bit by bit and retries what has failed, without waiting, as long as somebody scrapes.
     pub fn retry(&self) {
         let window = RETRIED_AFTER_SCRAPE
             .0
@@ -250,6 +266,13 @@ impl ClusterSources {
         if last.is_none_or(|last| self.clock.now().saturating_duration_since(last) > window) {
             return;
         }
+        let quorate = self
+            .status
+            .held()
+            .latest()
+            .and_then(|status| status.value.membership.quorate);
+        self.backups
+            .observe(&self.tasks, &self.inventory.configurations(), quorate != Some(false));
         for source in self.sources() {
             if self.enabled(source.name()) {
                 source.retry();

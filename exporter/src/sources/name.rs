@@ -60,13 +60,19 @@ pub enum SourceName {
 
 impl SourceName {
     /// Every source, in the order of documentation and exposition.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::Resources,
         Self::MetricsExport,
         Self::ClusterStatus,
         Self::NodeStatus,
         Self::Version,
         Self::Permissions,
+        Self::Tasks,
+        Self::TaskArchive,
+        Self::BackupLogs,
+        Self::BackupJobs,
+        Self::BackupCoverage,
+        Self::BackupVolumes,
         Self::HaManager,
         Self::HaStatus,
         Self::HaRules,
@@ -157,6 +163,12 @@ impl SourceName {
         }
     }
 
+    /// Whether it is read when something has happened and not by its age.
+    #[must_use]
+    pub const fn follows_events(self) -> bool {
+        matches!(self, Self::TaskArchive | Self::BackupLogs)
+    }
+
     /// The shortest max-age that may be configured.
     #[must_use]
     pub const fn least_max_age(self) -> Duration {
@@ -174,7 +186,12 @@ impl SourceName {
     pub const fn depends_on(self) -> &'static [Self] {
         match self {
             Self::Replication => &[Self::Resources, Self::ReplicationJobs],
+            Self::TaskArchive => &[Self::Resources, Self::Tasks],
+            Self::BackupLogs => &[Self::Resources, Self::Tasks, Self::TaskArchive],
+            Self::BackupVolumes => &[Self::Resources, Self::Permissions],
             Self::NodeStatus
+            | Self::Tasks
+            | Self::BackupCoverage
             | Self::ReplicationJobs
             | Self::Qemu
             | Self::Lxc

@@ -12,7 +12,7 @@ use crate::pve::error::{ApiError, DecodeError};
 use crate::sources::counters::Counter;
 use crate::sources::name::SourceName;
 use crate::sources::source::{Whole, Wiring};
-use crate::subjects::guest::{Figures, Guest, GuestText, fold_state};
+use crate::subjects::guest::{Figures, Guest, GuestKey, GuestText, fold_state};
 use crate::subjects::network::Network;
 use crate::subjects::node;
 use crate::subjects::pool::Pool;
@@ -29,6 +29,8 @@ const BOOTED: u64 = 60;
 pub struct Resources {
     /// The guests that the filter admits, by id.
     pub guests: Arc<[Guest]>,
+    /// Every guest there is, whether the filter admits it or not.
+    pub existing: Vec<GuestKey>,
     /// The nodes, by name.
     pub nodes: BTreeMap<Arc<str>, NodeRow>,
     /// The storages, by id.
@@ -179,8 +181,17 @@ pub fn convert(
         _ if row.id.is_empty() || !seen.insert(row.id.clone()) => unusable += 1,
         "pool" if row.pool.is_empty() => unusable += 1,
         "qemu" | "lxc" | "node" | "storage" if row.node.is_empty() => unusable += 1,
-        "qemu" => guests.extend(guest(&row, GuestKind::Qemu, cluster, filter, memory, now)),
-        "lxc" => guests.extend(guest(&row, GuestKind::Lxc, cluster, filter, memory, now)),
+        kind @ ("qemu" | "lxc") => {
+            let kind = if kind == "qemu" {
+                GuestKind::Qemu
+            } else {
+                GuestKind::Lxc
+            };
+            if let Some(guest) = guest(&row, kind, cluster, memory, now) {
+                resources.existing.push((guest.kind, guest.vmid));
+                guests.extend(admits(filter, &guest).then_some(guest));
+            }
+        }
         "node" => {
             let name = memory.share(&row.node);
             resources.nodes.insert(name, node_row(&row, memory));
@@ -225,14 +236,16 @@ pub fn convert(
     Ok(resources)
 }
 
-fn guest(
-    row: &Row<'_>,
-    kind: GuestKind,
-    cluster: &str,
-    filter: &GuestFilter,
-    memory: &mut Memory,
-    now: Instant,
-) -> Option<Guest> {
+fn admits(filter: &GuestFilter, guest: &Guest) -> bool {
+    filter.admits(
+        guest.kind,
+        guest.vmid,
+        guest.text.tags.split(';').filter(|tag| !tag.is_empty()),
+        Some(&*guest.text.pool).filter(|pool| !pool.is_empty()),
+    )
+}
+
+fn guest(row: &Row<'_>, kind: GuestKind, cluster: &str, memory: &mut Memory, now: Instant) -> Option<Guest> {
     // The id holds it as well, and is what tells one guest from another.
     let vmid = row.id.rsplit_once('/').and_then(|(_, vmid)| vmid.parse().ok())?;
     let state = fold_state(&row.status);
@@ -271,19 +284,13 @@ fn guest(
         }
     }
     let text = remembered.text.clone();
-    let admitted = filter.admits(
-        kind,
-        vmid,
-        text.tags.split(';').filter(|tag| !tag.is_empty()),
-        Some(&*text.pool).filter(|pool| !pool.is_empty()),
-    );
     let figures = if sampled && state != "unknown" {
         remembered.figures(row, kind, state, &node)
     } else {
         Figures::default()
     };
     let identity = remembered.identity.clone();
-    admitted.then_some(Guest {
+    Some(Guest {
         identity,
         kind,
         vmid,

@@ -2,12 +2,15 @@
 
 use crate::metrics::labels::Identity;
 use crate::metrics::table::{Metric, Subject, Unit};
+use crate::subjects::guest::GuestKey;
 
 /// The backups of one guest on one storage.
 #[derive(Clone, Debug)]
 pub struct BackupVolumes {
     /// `pve_cluster`, `id`, `storage`, and of a storage that is not shared `node`.
     pub identity: Identity,
+    /// The guest.
+    pub guest: GuestKey,
     /// What they are together.
     pub sum: VolumeSum,
 }

@@ -42,8 +42,8 @@ impl Known {
     /// The nodes, and whether each is online; none while there is no list.
     #[must_use]
     pub fn online(&self) -> Option<BTreeMap<Arc<str>, bool>> {
-        let resources = self.resources.latest()?;
-        let nodes = resources.value.nodes.iter();
+        let resources = self.resources()?;
+        let nodes = resources.nodes.iter();
         Some(
             nodes
                 .map(|(name, node)| (Arc::clone(name), node.up == Some(true)))
@@ -51,11 +51,16 @@ impl Known {
         )
     }
 
+    /// The newest list of everything.
+    #[must_use]
+    pub fn resources(&self) -> Option<Arc<Resources>> {
+        Some(self.resources.latest()?.value)
+    }
+
     /// The guests that are reported on.
     #[must_use]
     pub fn guests(&self) -> Arc<[Guest]> {
-        self.resources
-            .latest()
-            .map_or_else(Arc::default, |resources| Arc::clone(&resources.value.guests))
+        self.resources()
+            .map_or_else(Arc::default, |resources| Arc::clone(&resources.guests))
     }
 }

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{Admitted, ClusterSources, DepthRows, HaRows, InventoryRows, ReplicationRows, Selection, Shown};
+use super::{
+    Admitted, BackupRows, ClusterSources, DepthRows, HaRows, InventoryRows, ReplicationRows, Selection, Shown,
+    VolumeRows,
+};
 use crate::config::{GuestFilter, Metrics};
 use crate::metrics::labels::Identity;
 use crate::pve::endpoints::Endpoint;
@@ -12,7 +15,9 @@ use crate::sources::cluster_status::ClusterStatus;
 use crate::sources::held::{Dated, Record};
 use crate::sources::metrics_export::NodeSamples;
 use crate::sources::name::SourceName;
+use crate::sources::replication;
 use crate::sources::resources::{Resources, StorageRow, TEXT_REMEMBERED};
+use crate::sources::tasks::TaskRows;
 use crate::subjects::api::Api;
 use crate::subjects::cluster::Cluster;
 use crate::subjects::expected_up::{self, ExpectedUp};
@@ -21,6 +26,7 @@ use crate::subjects::network::Network;
 use crate::subjects::node::Node;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
+use crate::subjects::recovery_point::{RecoveryPoint, RecoverySource};
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
 
@@ -46,6 +52,14 @@ pub struct Rows {
     pub networks: Arc<[Network]>,
     /// The guests.
     pub guests: Arc<[Guest]>,
+    /// Tasks.
+    pub tasks: Option<TaskRows>,
+    /// Backups.
+    pub backups: BackupRows,
+    /// Backups on storages.
+    pub volumes: VolumeRows,
+    /// To when guests could be brought back from their replicas.
+    pub replicas: Arc<[RecoveryPoint]>,
     /// HA.
     pub ha: HaRows,
     /// Replication.
@@ -81,7 +95,12 @@ impl ClusterSources {
             with_node_status: shown.selection.contains(&SourceName::NodeStatus),
         };
         let (sources, failures) = self.source_rows(&shown.selection);
-        let ha = self.ha.rows(&shown);
+        let (ha, replication) = (self.ha.rows(&shown), self.replication.rows(&shown));
+        let guests = match (&resources, &remembered) {
+            (Some(resources), _) => Arc::clone(&resources.guests),
+            (None, Some(remembered)) => self.named_only(remembered),
+            (None, None) => Arc::default(),
+        };
         Rows {
             cluster: Arc::from([Cluster {
                 identity: Identity::new(&[("pve_cluster", &self.name)]),
@@ -101,11 +120,8 @@ impl ClusterSources {
             networks: parts
                 .resources
                 .map_or_else(Arc::default, |resources| Arc::clone(&resources.networks)),
-            guests: match (&resources, &remembered) {
-                (Some(resources), _) => Arc::clone(&resources.guests),
-                (None, Some(remembered)) => self.named_only(remembered),
-                (None, None) => Arc::default(),
-            },
+            backups: self.backups.rows(&shown, &guests),
+            guests,
             permissions: permissions.map_or_else(Arc::default, |permissions| Arc::clone(&permissions.needed)),
             sources,
             failures,
@@ -113,8 +129,11 @@ impl ClusterSources {
                 .as_ref()
                 .map_or_else(Arc::default, |resources| self.expected_up(resources, &ha)),
             ha,
+            tasks: self.tasks.rows(&shown, metrics),
+            volumes: self.volumes.rows(&shown, resources.as_deref()),
+            replicas: self.replicas(&replication),
             inventory: self.inventory.rows(&shown, metrics),
-            replication: self.replication.rows(&shown),
+            replication,
             depth: self.depth.rows(&shown, metrics),
         }
     }
@@ -141,6 +160,15 @@ impl ClusterSources {
             })
         });
         expected.collect()
+    }
+
+    fn replicas(&self, replication: &ReplicationRows) -> Arc<[RecoveryPoint]> {
+        let points = replication::recovery_points(&replication.states).into_iter();
+        let row = |((kind, vmid), timestamp): (GuestKey, u64)| {
+            let id = format!("{}/{vmid}", kind.as_str());
+            RecoveryPoint::new(&self.name, &id, RecoverySource::Replication, timestamp)
+        };
+        points.map(row).collect()
     }
 
     fn shown(&self, selection: &Selection) -> Shown<'_> {

@@ -36,7 +36,8 @@ impl Shown<'_> {
             return BTreeMap::new();
         }
         let mut values = source.servable(self.interval);
-        values.retain(|node, _| !self.offline.contains(node));
+        let node_of = |place: &str| place.split('/').next().unwrap_or_default().to_owned();
+        values.retain(|place, _| !self.offline.contains(&node_of(place)));
         values
     }
 }

@@ -68,7 +68,10 @@ impl Archive {
         let nodes = wiring.per_node(SourceName::TaskArchive, move |client: Arc<Client>, node: Arc<str>| {
             let ledger = Arc::clone(&own);
             async move {
-                let wanted = lock(&ledger).archive_wanted().into_iter().find(|wanted| wanted.node == node);
+                let wanted = lock(&ledger)
+                    .archive_wanted()
+                    .into_iter()
+                    .find(|wanted| wanted.node == node);
                 match wanted {
                     Some(wanted) => tasks::fetch_archive(&client, &ledger, &wanted).await,
                     None => Ok(TasksRead::default()),

@@ -141,6 +141,12 @@ impl Ledger {
         tally.gaps += u64::from(lost);
     }
 
+    /// The nodes that have tasks, or may have some.
+    #[must_use]
+    pub fn node_names(&self) -> Vec<Arc<str>> {
+        self.nodes.keys().cloned().collect()
+    }
+
     /// The `vzdump` tasks found finished since this was last called, those from before the exporter's start among them; the newest
     /// first, at most 1000.
     pub fn take_finished_backups(&mut self) -> Vec<FinishedBackup> {

@@ -1,0 +1,130 @@
+//! The backups that lie on storages, where the token may see them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::{Known, Shown};
+use crate::pve::client::Client;
+use crate::sources::backup_volumes::{self, StorageBackups};
+use crate::sources::name::SourceName;
+use crate::sources::permissions::TokenPermissions;
+use crate::sources::resources::Resources;
+use crate::sources::source::{Outcome, PerNode, Source, Wiring};
+use crate::subjects::backup_volume::{BackupVolumes, OrphanedBackups};
+use crate::subjects::guest::GuestKey;
+
+/// The source; its places are `node/storage`.
+pub(super) struct Volumes {
+    cluster: Arc<str>,
+    known: Arc<Known>,
+    places: PerNode<StorageBackups>,
+}
+
+/// The rows.
+#[derive(Default)]
+pub struct VolumeRows {
+    /// Of guests that exist.
+    pub volumes: Arc<[BackupVolumes]>,
+    /// Of guests that are gone.
+    pub orphans: Arc<[OrphanedBackups]>,
+}
+
+impl Volumes {
+    /// Nothing is fetched yet.
+    pub(super) fn new(wiring: &Wiring<'_>, known: &Arc<Known>) -> Self {
+        let places = wiring.per_node(
+            SourceName::BackupVolumes,
+            |client: Arc<Client>, place: Arc<str>| async move {
+                let (node, storage) = split(&place);
+                backup_volumes::fetch(&client, &node.into(), storage).await
+            },
+        );
+        Self {
+            cluster: wiring.cluster.into(),
+            known: Arc::clone(known),
+            places: places.damaged_by(|value| Some(value.damaged_rows)),
+        }
+    }
+
+    /// Says which storages have backups that the token may see: a shared one is read at one node only.
+    pub(super) fn find_places(&self, permissions: Option<&TokenPermissions>) {
+        let (Some(permissions), Some(resources)) = (permissions, self.known.resources()) else {
+            return self.places.set_nodes(&[]);
+        };
+        let mut shared = BTreeSet::new();
+        let mut places = Vec::new();
+        for row in &resources.storages {
+            let holds_backups = row.on_node.content.split(',').any(|content| content == "backup");
+            let wanted = holds_backups && row.on_node.up == Some(true) && permissions.lists_backups(&row.name);
+            if wanted && (row.on_node.shared != Some(true) || shared.insert(&row.name)) {
+                places.push(format!("{}/{}", row.node, row.name).into());
+            }
+        }
+        self.places.set_nodes(&places);
+    }
+
+    /// What it brings. Without the list of guests nobody can tell which backups are orphaned.
+    pub(super) fn rows(&self, shown: &Shown<'_>, resources: Option<&Resources>) -> VolumeRows {
+        let places = shown.nodes(&self.places);
+        let Some(resources) = resources.filter(|_| !places.is_empty()) else {
+            return VolumeRows::default();
+        };
+        let existing: BTreeSet<GuestKey> = resources.existing.iter().copied().collect();
+        let is_shared = |storage: &str| {
+            let mut rows = resources.storages.iter().filter(|row| *row.name == *storage);
+            rows.any(|row| row.on_node.shared == Some(true))
+        };
+        let (mut volumes, mut orphans) = (Vec::new(), Vec::new());
+        for (place, backups) in &places {
+            let (node, storage) = split(place);
+            let node = (!is_shared(storage)).then_some(node);
+            let (rows, orphan) = backups.value.rows(&self.cluster, storage, node, &existing);
+            volumes.extend(rows.into_iter().filter(|row| shown.admitted.contains(row.guest)));
+            orphans.extend(orphan);
+        }
+        VolumeRows {
+            volumes: volumes.into(),
+            orphans: orphans.into(),
+        }
+    }
+}
+
+impl Source for Volumes {
+    fn name(&self) -> SourceName {
+        self.places.name()
+    }
+
+    /// No scrape waits for it: a backup server may take minutes to list what it has.
+    fn refresh(&self, interval: Duration, _: tokio::time::Instant) -> Vec<BoxFuture<'_, ()>> {
+        for (place, held) in self.places.nodes() {
+            if held.need(self.places.pace(), interval).refresh {
+                self.places.start(&place, &held);
+            }
+        }
+        Vec::new()
+    }
+
+    fn retry(&self) {
+        self.places.retry();
+    }
+
+    fn outcomes(&self) -> Vec<Outcome> {
+        let split_place = |outcome: Outcome| {
+            let (node, storage) = split(&outcome.node);
+            let (node, storage) = (node.into(), storage.into());
+            Outcome {
+                node,
+                storage,
+                ..outcome
+            }
+        };
+        self.places.outcomes().into_iter().map(split_place).collect()
+    }
+}
+
+fn split(place: &str) -> (&str, &str) {
+    place.split_once('/').unwrap_or_default()
+}

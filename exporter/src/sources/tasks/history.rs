@@ -78,11 +78,11 @@ impl History {
 
     /// Which archive is needed: since which start, and the ticket to hand back with it.
     pub(super) fn wanted(&self) -> Option<(u32, u64)> {
-        let unaccounted = self.anchors.iter().chain(self.running.keys()).map(|key| key.start);
-        let since = match unaccounted.min() {
-            Some(oldest) if self.archived => oldest.saturating_sub(MARGIN),
-            _ => 0,
-        };
+        let anchor = self.anchors.iter().map(|key| key.start).min().filter(|_| self.archived);
+        let since = anchor.map_or(0, |anchor| {
+            let running = self.running.keys().map(|key| key.start).min();
+            running.map_or(anchor, |running| anchor.min(running)).saturating_sub(MARGIN)
+        });
         (self.wanted && self.here).then_some((since, self.ticket))
     }
 
@@ -97,8 +97,10 @@ impl History {
         let latest = tasks.iter().map(Task::latest).max();
         if first {
             self.blind = oldest.is_none();
-            // Of a full list, one that started in the same second may have been left out.
-            self.old_until = oldest.map_or(0, |oldest| oldest.saturating_sub(u32::from(!full)));
+            let ended = tasks.iter().filter(|task| task.end.is_some()).map(Task::latest).max();
+            // What was left out of the list started while it was being filled, and what is new starts after that.
+            let filled = if full { ended } else { oldest };
+            self.old_until = filled.unwrap_or(0).saturating_sub(1);
         }
         for task in self.running.values_mut() {
             task.listed = false;

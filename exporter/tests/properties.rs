@@ -231,6 +231,7 @@ fn decode_all(body: &[u8]) {
     drop(api::cluster_status::decode(body, drop));
     drop(api::node_status::decode(body).map(drop));
     drop(api::nodes::fingerprints(body));
+    drop(api::tasks::decode(body, drop));
     drop(api::version::decode(body).map(drop));
 }
 

@@ -101,7 +101,8 @@ impl Node {
         let room = 25_usize.saturating_sub(list.len());
         list.extend(finished.into_iter().take(room));
         self.active.clone_from(&list);
-        let bytes = |list: &[Logged]| list.iter().map(|task| 2 * line(task) + 150).sum::<usize>();
+        let row = |task: &Logged| 2 * task.upid.len() + 150 + task.end.map_or(0, |_| task.status.len());
+        let bytes = |list: &[Logged]| list.iter().map(row).sum::<usize>();
         while bytes(&list) >= 32 * 1024 {
             list.pop();
         }
@@ -204,8 +205,15 @@ fn step() -> impl Strategy<Value = Step> {
     let node = 0..NODES.len();
     let tasks = |count, duration| {
         let flags = (any::<bool>(), prop::bool::weighted(0.1));
-        (0..NODES.len(), 0..KINDS.len(), 0..STATUSES.len(), count, duration, flags).prop_map(
-            |(node, kind, status, count, duration, (noticed, wordy))| Step::Tasks {
+        (
+            0..NODES.len(),
+            0..KINDS.len(),
+            0..STATUSES.len(),
+            count,
+            duration,
+            flags,
+        )
+            .prop_map(|(node, kind, status, count, duration, (noticed, wordy))| Step::Tasks {
                 node,
                 kind,
                 status,
@@ -213,8 +221,7 @@ fn step() -> impl Strategy<Value = Step> {
                 duration,
                 noticed,
                 wordy,
-            },
-        )
+            })
     };
     prop_oneof![
         4 => (1..90_u32).prop_map(Step::Pass),
@@ -338,11 +345,8 @@ impl World {
             if !node.hidden || node.ghost {
                 rows.extend(list.rows.iter().map(|task| task.json(node.name)));
             }
-            let seen = if self.told_who_is_online {
-                !node.hidden
-            } else {
-                (!node.hidden || node.ghost) && !list.rows.is_empty()
-            };
+            let here = !node.hidden || node.ghost && !self.told_who_is_online;
+            let seen = here && !list.rows.is_empty();
             if seen {
                 // Without a finished task in the first list the count begins with the first archive.
                 let clear = list.rows.iter().any(|task| task.end.is_some());
@@ -379,8 +383,12 @@ impl World {
         }
         let rows = node.archive(request.since);
         self.exporter.ledger.apply_archive(request, tasks(&rows));
-        let (latest, _) = self.exporter.from.get_mut(node.name).unwrap();
-        latest.get_or_insert(node.log.len());
+        let logged = node.log.len();
+        let (latest, _) = self.exporter.from.entry(node.name).or_insert_with(|| {
+            self.exporter.blind.insert(node.name);
+            (None, logged)
+        });
+        latest.get_or_insert(logged);
     }
 
     fn counted(&mut self, node: &str) -> (Counts, u64) {
@@ -454,8 +462,10 @@ fn sum(log: &[Logged]) -> Counts {
 }
 
 fn within(some: &Counts, all: &Counts) -> bool {
-    some.iter()
-        .all(|(key, (count, duration))| all.get(key).is_some_and(|(most, longest)| count <= most && duration <= longest))
+    some.iter().all(|(key, (count, duration))| {
+        all.get(key)
+            .is_some_and(|(most, longest)| count <= most && duration <= longest)
+    })
 }
 
 fn runner(cases: u32) -> TestRunner {

@@ -28,7 +28,9 @@ impl<'a> Upid<'a> {
         let upid = Self {
             node: parts.next().filter(|node| is_node(node))?,
             pid: u32::try_from(hex(parts.next()?, 8)?).ok()?,
-            pstart: parts.next().and_then(|digits| hex(digits, 8).or_else(|| hex(digits, 9)))?,
+            pstart: parts
+                .next()
+                .and_then(|digits| hex(digits, 8).or_else(|| hex(digits, 9)))?,
             start: u32::try_from(hex(parts.next()?, 8)?).ok()?,
             kind: parts.next()?,
             id: parts.next()?,

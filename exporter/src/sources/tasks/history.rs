@@ -49,7 +49,7 @@ pub(super) struct History {
     latest: u32,
     /// Whether the latest list had finished tasks.
     had_finished: bool,
-    /// Whether there has been a list.
+    /// Whether there has been a list with a task in it, or an archive.
     begun: bool,
     /// Whether there has been an archive.
     archived: bool,
@@ -81,7 +81,9 @@ impl History {
         let anchor = self.anchors.iter().map(|key| key.start).min().filter(|_| self.archived);
         let since = anchor.map_or(0, |anchor| {
             let running = self.running.keys().map(|key| key.start).min();
-            running.map_or(anchor, |running| anchor.min(running)).saturating_sub(MARGIN)
+            running
+                .map_or(anchor, |running| anchor.min(running))
+                .saturating_sub(MARGIN)
         });
         (self.wanted && self.here).then_some((since, self.ticket))
     }
@@ -95,6 +97,8 @@ impl History {
         let joined = !first && self.here && self.joins(&finished, full);
         let oldest = finished.iter().map(|key| key.start).min();
         let latest = tasks.iter().map(Task::latest).max();
+        // A node that has just started has published nothing yet: that says nothing of what was.
+        self.begun |= latest.is_some();
         if first {
             self.blind = oldest.is_none();
             let ended = tasks.iter().filter(|task| task.end.is_some()).map(Task::latest).max();
@@ -125,7 +129,6 @@ impl History {
         if let Some(oldest) = oldest.filter(|_| !self.wanted) {
             self.forget(oldest.saturating_sub(MARGIN));
         }
-        self.begun = true;
         self.here = true;
         self.had_finished = oldest.is_some();
         self.latest = latest.unwrap_or(self.latest);
@@ -133,9 +136,8 @@ impl History {
 
     /// Whether no task can have ended unseen between the list before and one with these finished tasks.
     fn joins(&self, finished: &[Key], full: bool) -> bool {
-        let knows = |key: &&Key| {
-            self.seen.contains(key) || key.start <= self.old_until && !self.running.contains_key(key)
-        };
+        let knows =
+            |key: &&Key| self.seen.contains(key) || key.start <= self.old_until && !self.running.contains_key(key);
         let mut known = finished.iter().filter(knows).peekable();
         match known.peek() {
             None => !self.had_finished && !full,
@@ -185,6 +187,7 @@ impl History {
     pub(super) fn archive(&mut self, ticket: u64, tasks: Vec<Task>, mut report: impl FnMut(Task, bool)) -> bool {
         let restoring = !self.archived;
         self.archived = true;
+        self.begun = true;
         let bytes: usize = tasks.iter().map(|task| task.archive_bytes).sum();
         let finished = finished(&tasks);
         for task in tasks {

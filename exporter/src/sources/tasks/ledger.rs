@@ -25,7 +25,7 @@
 //! # What counts
 //! What a node's first list shows as finished is where the count begins, and so is what it left out: that started before the
 //! latest end in the list, and what is new starts after it. If that list has no finished task at all, the count begins with the
-//! first archive.
+//! first archive. A list without any task is no first list: a node that has just started has published none yet.
 //!
 //! All times are compared with times of the same node, so that clocks may differ. A node's clock that is set back by more than an
 //! hour hides short tasks until it is where it was: PVE's own list hides them as well then.

@@ -41,7 +41,12 @@ impl Ledger {
             finished: finished.into(),
             types: types.into(),
             history: history.into(),
-            failed: self.journal.failed().iter().map(|failed| row(cluster, failed)).collect(),
+            failed: self
+                .journal
+                .failed()
+                .iter()
+                .map(|failed| row(cluster, failed))
+                .collect(),
         };
         self.rows.insert(rows).clone()
     }
@@ -65,10 +70,7 @@ fn add_types(
         let running = running.get(kind).filter(|_| node.history.is_here());
         types.push(TaskType {
             identity: Identity::new(&[cluster, name, ("type", kind)]),
-            running: node
-                .history
-                .is_here()
-                .then(|| running.map_or(0, |(count, _)| *count)),
+            running: node.history.is_here().then(|| running.map_or(0, |(count, _)| *count)),
             running_oldest_start: running.map(|(_, oldest)| u64::from(*oldest)),
             last_success: tasks.last_success.map(u64::from),
             last_failure: tasks.last_failure.map(u64::from),

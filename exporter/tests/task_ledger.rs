@@ -176,6 +176,17 @@ impl Node {
     }
 }
 
+/// What becomes of the requests for archives.
+#[derive(Clone, Copy, Debug)]
+enum Archives {
+    Fail,
+    Arrive,
+    /// They are answered at once and arrive later.
+    Linger,
+    /// They are answered when they arrive.
+    Wait,
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Pass(u32),
@@ -189,9 +200,11 @@ enum Step {
         wordy: bool,
     },
     Poll {
-        archives: bool,
+        archives: Archives,
         stale: bool,
     },
+    /// The archives that are on their way arrive.
+    Arrive,
     Hide {
         node: usize,
         ghost: bool,
@@ -203,6 +216,12 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let node = 0..NODES.len();
+    let archives = prop_oneof![
+        1 => Just(Archives::Fail),
+        3 => Just(Archives::Arrive),
+        1 => Just(Archives::Linger),
+        1 => Just(Archives::Wait),
+    ];
     let tasks = |count, duration| {
         let flags = (any::<bool>(), prop::bool::weighted(0.1));
         (
@@ -229,7 +248,8 @@ fn step() -> impl Strategy<Value = Step> {
         5 => tasks(1..4_u32, 0..40_u32),
         2 => tasks(1..4_u32, 0..9000_u32),
         2 => tasks(5..70_u32, 0..60_u32),
-        7 => (prop::bool::weighted(0.7), prop::bool::weighted(0.1)).prop_map(|(archives, stale)| Step::Poll { archives, stale }),
+        7 => (archives, prop::bool::weighted(0.1)).prop_map(|(archives, stale)| Step::Poll { archives, stale }),
+        3 => Just(Step::Arrive),
         1 => (node.clone(), any::<bool>(), any::<bool>()).prop_map(|(node, ghost, crash)| Step::Hide { node, ghost, crash }),
         2 => node.prop_map(Step::Show),
         1 => prop::bool::weighted(0.1).prop_map(|restart| if restart { Step::Restart } else { Step::Pass(1) }),
@@ -249,7 +269,10 @@ struct World {
     nodes: Vec<Node>,
     told_who_is_online: bool,
     exporter: Exporter,
+    on_the_way: Vec<(ArchiveRequest, Option<Answer>)>,
 }
+
+type Answer = (&'static str, Vec<Value>, usize);
 
 type Counts = BTreeMap<(String, String), (u64, u64)>;
 
@@ -290,6 +313,7 @@ impl World {
             nodes: NODES.iter().zip(ahead).map(node).collect(),
             told_who_is_online,
             exporter: Exporter::new(),
+            on_the_way: Vec::new(),
         }
     }
 
@@ -334,11 +358,19 @@ impl World {
                 self.nodes[node].hidden = false;
                 self.nodes[node].up = true;
             }
-            Step::Restart => self.exporter = Exporter::new(),
+            Step::Arrive => {
+                for request in std::mem::take(&mut self.on_the_way) {
+                    self.arrive(request);
+                }
+            }
+            Step::Restart => {
+                self.exporter = Exporter::new();
+                self.on_the_way.clear();
+            }
         }
     }
 
-    fn poll(&mut self, archives: bool, stale: bool) {
+    fn poll(&mut self, archives: Archives, stale: bool) {
         let mut rows = Vec::new();
         for node in &mut self.nodes {
             let list = if stale { &node.before } else { &node.published };
@@ -367,28 +399,43 @@ impl World {
         self.exporter
             .ledger
             .apply_recent(tasks(&rows), online, f64::from(self.now));
-        if archives {
-            for request in self.exporter.ledger.archive_wanted() {
-                self.archive(&request);
+        let wanted = self.exporter.ledger.archive_wanted();
+        let requests = wanted.into_iter().map(|request| (request, None));
+        match archives {
+            Archives::Fail => {}
+            Archives::Arrive => requests.for_each(|request| self.arrive(request)),
+            Archives::Wait => self.on_the_way.extend(requests),
+            Archives::Linger => {
+                for (request, _) in requests {
+                    let answer = self.answer(&request);
+                    self.on_the_way.push((request, answer));
+                }
             }
         }
         self.check(false);
         self.pass(1);
     }
 
-    fn archive(&mut self, request: &ArchiveRequest) {
+    /// A node's archive as it is at this moment, and how much its log holds.
+    fn answer(&self, request: &ArchiveRequest) -> Option<Answer> {
         let node = self.nodes.iter().find(|node| *node.name == *request.node).unwrap();
-        if node.hidden {
+        (!node.hidden).then(|| (node.name, node.archive(request.since), node.log.len()))
+    }
+
+    fn arrive(&mut self, (request, answer): (ArchiveRequest, Option<Answer>)) {
+        let Some((name, rows, logged)) = answer.or_else(|| self.answer(&request)) else {
             return;
-        }
-        let rows = node.archive(request.since);
-        self.exporter.ledger.apply_archive(request, tasks(&rows));
-        let logged = node.log.len();
-        let (latest, _) = self.exporter.from.entry(node.name).or_insert_with(|| {
-            self.exporter.blind.insert(node.name);
+        };
+        // Only what is still wanted is taken.
+        let taken = self.exporter.ledger.archive_wanted().contains(&request);
+        self.exporter.ledger.apply_archive(&request, tasks(&rows));
+        let (latest, earliest) = self.exporter.from.entry(name).or_insert_with(|| {
+            self.exporter.blind.insert(name);
             (None, logged)
         });
-        latest.get_or_insert(logged);
+        if taken && latest.is_none() {
+            (*latest, *earliest) = (Some(logged), logged.min(*earliest));
+        }
     }
 
     fn counted(&mut self, node: &str) -> (Counts, u64) {
@@ -434,7 +481,7 @@ impl World {
         }
         self.pass(20_000);
         for _ in 0..2 {
-            self.poll(true, false);
+            self.poll(Archives::Arrive, false);
         }
         assert_eq!(self.exporter.ledger.archive_wanted(), []);
         self.check(true);

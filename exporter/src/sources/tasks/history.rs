@@ -183,8 +183,11 @@ impl History {
 
     /// Takes the archive that [`Self::wanted`] asked for with `ticket`, newest first, and reports like [`Self::list`].
     ///
-    /// Returns whether tasks may have been lost.
+    /// Returns whether tasks may have been lost. An answer to an earlier question is of no use: it may lack what is wanted by now.
     pub(super) fn archive(&mut self, ticket: u64, tasks: Vec<Task>, mut report: impl FnMut(Task, bool)) -> bool {
+        if !self.wanted || ticket != self.ticket {
+            return false;
+        }
         let restoring = !self.archived;
         self.archived = true;
         self.begun = true;
@@ -196,9 +199,6 @@ impl History {
             {
                 report(task, counts);
             }
-        }
-        if ticket != self.ticket {
-            return false;
         }
         self.wanted = false;
         let complete = if self.anchors.is_empty() {

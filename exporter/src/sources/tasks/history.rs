@@ -113,7 +113,7 @@ impl History {
             if task.end.is_none() {
                 self.run(task, first);
             } else if first {
-                self.seen.insert(task.key);
+                self.remember(task.key);
                 report(task, false);
             } else if let Some(counts) = self.meet(task.key, false) {
                 report(task, counts);
@@ -170,15 +170,21 @@ impl History {
     fn meet(&mut self, key: Key, restoring: bool) -> Option<bool> {
         let observed = self.running.remove(&key).is_some();
         let old = key.start <= self.old_until || restoring && self.blind;
-        if old && !observed && !restoring || !self.seen.insert(key) {
+        if old && !observed && !restoring || !self.remember(key) {
             return None;
         }
+        Some(observed || !old)
+    }
+
+    /// Adds a task to the seen ones; whether it was not among them.
+    fn remember(&mut self, key: Key) -> bool {
+        let new = self.seen.insert(key);
         if self.seen.len() > MAX_SEEN
             && let Some(oldest) = self.seen.pop_first()
         {
             self.old_until = self.old_until.max(oldest.start);
         }
-        Some(observed || !old)
+        new
     }
 
     /// Takes the archive that [`Self::wanted`] asked for with `ticket`, newest first, and reports like [`Self::list`].

@@ -226,16 +226,26 @@ fn rows_that_come_twice_give_a_right_exposition() {
 /// Reads the bytes as every body that there is.
 fn decode_all(body: &[u8]) {
     drop(api::access_permissions::decode(body).map(drop));
+    drop(api::cluster_backup::decode(body, drop));
     drop(api::cluster_metrics_export::decode(body, drop));
     drop(api::cluster_resources::decode(body, drop));
     drop(api::cluster_status::decode(body, drop));
+    drop(api::guest_pending::decode(body, drop));
+    drop(api::guest_snapshots::decode(body, drop));
     drop(api::ha_groups::decode(body, drop));
     drop(api::ha_manager_status::decode(body).map(drop));
     drop(api::ha_rules::decode(body, drop));
     drop(api::ha_status::decode(body, drop));
+    drop(api::node_lxc::decode(body, drop));
+    drop(api::node_netstat::decode(body, drop));
+    drop(api::node_qemu::decode(body, drop));
     drop(api::node_status::decode(body).map(drop));
     drop(api::nodes::fingerprints(body));
+    drop(api::not_backed_up::decode(body, drop));
     drop(api::replication::decode(body, drop));
+    drop(api::storage_content::decode(body, drop));
+    drop(api::task_log::decode(body, drop));
+    drop(api::tasks::decode(body, drop));
     drop(api::version::decode(body).map(drop));
 }
 

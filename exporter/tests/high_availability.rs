@@ -74,7 +74,7 @@ async fn every_source_reads_the_recorded_cluster() {
     assert_eq!(ha_status::fetch(&client, "main").await.unwrap().requests.len(), 2);
     let jobs = replication_jobs::fetch(&client, "main", &[]).await.unwrap();
     let mut states = 0;
-    for node in jobs.owners(&[]) {
+    for node in jobs.owners(&[], false) {
         states += replication::fetch(&client, "main", &node).await.unwrap().states.len();
     }
     assert_eq!((jobs.jobs.len(), states), (2, 2));

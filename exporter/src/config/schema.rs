@@ -220,7 +220,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "failed_tasks",
                 Kind::Number,
                 "0",
-                "How many of each cluster's newest failed tasks are named one by one (`pve_task_failed_info`), at most 100. Their UPIDs hold the names of users.",
+                "How many of each cluster's newest failed tasks are named one by one (`pve_task_failed_info`), at most 100. Their UPIDs are cut before the user.",
             ),
         ],
     },

@@ -24,6 +24,9 @@ enum Scalar<'de> {
     Text(Cow<'de, str>),
 }
 
+/// The longest list that PVE sends in the place of a value has three: the load averages.
+const MOST_NUMBERS: usize = 16;
+
 struct ScalarVisitor;
 
 impl<'de> Visitor<'de> for ScalarVisitor {
@@ -70,7 +73,7 @@ impl<'de> Visitor<'de> for ScalarVisitor {
         struct Element(#[serde(deserialize_with = "float")] Option<f64>);
         let mut numbers = Vec::new();
         while let Some(Element(number)) = seq.next_element()? {
-            numbers.extend(number);
+            numbers.extend(number.filter(|_| numbers.len() < MOST_NUMBERS));
         }
         Ok(Scalar::Numbers(numbers))
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use crate::clock::Clock;
-use crate::config::{Cluster as ClusterConfig, Config, SourcePolicy};
+use crate::config::{Cluster as ClusterConfig, Config, GuestFilter, SourcePolicy};
 use crate::pve::client::{Client, ClientError};
 use crate::pve::transport::Observer;
 use crate::sources::cluster_status::{self, ClusterStatus};
@@ -40,7 +40,7 @@ pub use inventory::InventoryRows;
 pub use known::Known;
 pub use replication::ReplicationRows;
 pub use rows::Rows;
-pub use shown::{Admitted, Shown};
+pub use shown::{Placed, Shown};
 pub use volumes::VolumeRows;
 
 use backups::Backups;
@@ -112,6 +112,8 @@ pub struct ClusterSources {
 #[derive(Default)]
 struct Scrapes {
     last: Option<Instant>,
+    /// When a scrape last needed each source.
+    needed: BTreeMap<SourceName, Instant>,
     intervals: std::collections::VecDeque<Duration>,
 }
 
@@ -159,7 +161,7 @@ impl ClusterSources {
             backups: Backups::new(&wiring, &known, &limiter),
             volumes: Volumes::new(&wiring, &known),
             ha: Ha::new(&wiring),
-            replication: Replication::new(&wiring, &known),
+            replication: Replication::new(&wiring, &known, cluster.guests != GuestFilter::default()),
             depth: Depth::new(&wiring, &known),
             inventory: Inventory::new(&wiring, &known, &limiter),
             resources,
@@ -218,6 +220,7 @@ impl ClusterSources {
             needed.extend(source.depends_on());
         }
         needed.retain(|source| self.enabled(*source));
+        self.note_needed(&needed);
         self.refresh_main(&needed, interval, deadline).await;
         // The rest starts when the main figures are there: where it is only refreshed, nothing waits for it.
         self.depth.find_nodes();
@@ -273,8 +276,9 @@ impl ClusterSources {
             .and_then(|status| status.value.membership.quorate);
         self.backups
             .observe(&self.tasks, &self.inventory.configurations(), quorate != Some(false));
+        let wanted = self.wanted(window);
         for source in self.sources() {
-            if self.enabled(source.name()) {
+            if wanted.contains(&source.name()) {
                 source.retry();
             }
         }
@@ -284,6 +288,21 @@ impl ClusterSources {
 
     fn enabled(&self, source: SourceName) -> bool {
         self.settings.policies.get(&source).is_some_and(|policy| policy.enabled)
+    }
+
+    /// The sources that a scrape has needed lately.
+    fn wanted(&self, window: Duration) -> Selection {
+        let now = self.clock.now();
+        let scrapes = self.scrapes.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = |at: &Instant| now.saturating_duration_since(*at) <= window;
+        let needed = scrapes.needed.iter().filter(|(_, at)| lately(at));
+        needed.map(|(source, _)| *source).collect()
+    }
+
+    fn note_needed(&self, needed: &Selection) {
+        let now = self.clock.now();
+        let mut scrapes = self.scrapes.lock().unwrap_or_else(PoisonError::into_inner);
+        scrapes.needed.extend(needed.iter().map(|source| (*source, now)));
     }
 
     fn note_scrape(&self) -> Duration {

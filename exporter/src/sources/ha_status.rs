@@ -39,7 +39,13 @@ fn convert(body: &[u8], cluster: &str) -> Result<HaStatus, DecodeError> {
         "master" => used = true,
         "fencing" => armed = fold(&row.armed_state, FENCING_STATES),
         "service" => {
-            if let (Some(guest), Some(state)) = (guest(&row.sid), fold(&row.request_state, REQUESTED_STATES)) {
+            // An old name that a configuration may still have.
+            let state = if row.request_state == "enabled" {
+                "started"
+            } else {
+                &*row.request_state
+            };
+            if let (Some(guest), Some(state)) = (guest(&row.sid), fold(state, REQUESTED_STATES)) {
                 let row = HaGuestRequest {
                     identity: guest_identity(cluster, guest),
                     kind: guest.0,

@@ -1,14 +1,15 @@
 //! The rows of guests that come node by node.
 //!
 //! A guest that has just migrated stands in the lists of two nodes, since they are read at different times. The list that was
-//! read last is right; both together would be two series of one name.
+//! read last is right; both together would be two series of one name. What a list says of a guest that has stopped or gone
+//! elsewhere since is not shown.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::sources::cached::Cached;
-use crate::sources::cluster::Admitted;
+use crate::sources::cluster::Placed;
 use crate::sources::held::Dated;
 use crate::subjects::guest::GuestKey;
 
@@ -22,16 +23,16 @@ impl<S> Default for Merged<S> {
 }
 
 impl<S: Clone> Merged<S> {
-    /// The rows that `rows` finds in `parts`, by guest, for the guests that are `admitted`.
+    /// The rows that `rows` finds in `parts`, by guest, for the guests that run where they are `placed`.
     pub fn of<T>(
         &self,
         parts: &BTreeMap<Arc<str>, Dated<T>>,
-        admitted: &Admitted,
+        placed: &Placed,
         rows: impl Fn(&T) -> &[S],
         guest: impl Fn(&S) -> GuestKey,
     ) -> Arc<[S]> {
         let key = parts.values().map(|part| part.at).collect();
-        self.0.of((key, admitted.fingerprint()), || {
+        self.0.of((key, placed.fingerprint()), || {
             let mut newest: HashMap<GuestKey, (Instant, &Arc<str>)> = HashMap::new();
             for (node, part) in parts {
                 for row in rows(&part.value) {
@@ -44,7 +45,7 @@ impl<S: Clone> Merged<S> {
                 let own = rows(&part.value).iter();
                 merged.extend(own.filter(|row| {
                     let guest = guest(row);
-                    newest.get(&guest) == Some(&(part.at, node)) && admitted.contains(guest)
+                    newest.get(&guest) == Some(&(part.at, node)) && placed.may_run_at(guest, node)
                 }));
             }
             // Stable, so that the rows of one guest stay in their order.
@@ -82,14 +83,12 @@ mod tests {
                 part(now + Duration::from_secs(1), &[(101, "new"), (101, "new too")]),
             ),
         ]);
-        let of = |parts: &BTreeMap<_, _>, admitted: &Admitted| {
-            let rows = merged.of(parts, admitted, |part: &Vec<Row>| part, |row| row.0);
+        let of = |parts: &BTreeMap<_, _>| {
+            let rows = merged.of(parts, &Placed::default(), |part: &Vec<Row>| part, |row| row.0);
             rows.iter().map(|(_, text)| *text).collect::<Vec<_>>()
         };
-        let (all, one) = (Admitted::default(), Admitted::only([(GuestKind::Qemu, 100)]));
-        assert_eq!(of(&parts, &all), ["a", "new", "new too"]);
-        assert_eq!(of(&parts, &one), ["a"], "only guests that are reported on");
+        assert_eq!(of(&parts), ["a", "new", "new too"]);
         parts.insert(Arc::from("pve1"), part(now + Duration::from_secs(2), &[(101, "back")]));
-        assert_eq!(of(&parts, &all), ["back"]);
+        assert_eq!(of(&parts), ["back"]);
     }
 }

@@ -21,13 +21,20 @@ pub struct ReplicationJobs {
 
 impl ReplicationJobs {
     /// The nodes that have the state of the jobs: each where `guests` says that the job's guest is, since the job itself may
-    /// name the node that the guest was moved away from, or else where the job says.
+    /// name the node that the guest was moved away from, or else where the job says. With `only_listed` no other guests' jobs
+    /// are of interest.
     #[must_use]
-    pub fn owners(&self, guests: &[Guest]) -> BTreeSet<Arc<str>> {
+    pub fn owners(&self, guests: &[Guest], only_listed: bool) -> BTreeSet<Arc<str>> {
+        if self.jobs.is_empty() {
+            return BTreeSet::new();
+        }
         let nodes: HashMap<u32, &Arc<str>> = guests.iter().map(|guest| (guest.vmid, &guest.node)).collect();
         self.jobs
             .iter()
-            .map(|job| *nodes.get(&job.job.vmid).unwrap_or(&&job.source))
+            .filter_map(|job| match nodes.get(&job.job.vmid) {
+                None if only_listed => None,
+                node => Some(*node.unwrap_or(&&job.source)),
+            })
             .filter(|node| !node.is_empty())
             .cloned()
             .collect()
@@ -110,7 +117,7 @@ mod tests {
             (&*failing.source, &*failing.target, &*failing.schedule, &*failing.plugin),
             ("pve1", "pve2", "*/5", "local")
         );
-        assert_eq!(names(&jobs.owners(&guests())), ["pve1"]);
+        assert_eq!(names(&jobs.owners(&guests(), false)), ["pve1"]);
         assert_eq!(jobs.damaged_rows, 0);
     }
 
@@ -118,8 +125,8 @@ mod tests {
     fn a_job_is_owned_by_the_node_of_its_guest() {
         let body = br#"{"data":[{"id":"102-0","source":"pve7"},{"id":"999-0","source":"pve8"},{"id":"998-0"}]}"#;
         let jobs = convert(body, "main", &guests()).unwrap();
-        assert_eq!(names(&jobs.owners(&guests())), ["pve1", "pve8"]);
-        assert_eq!(names(&jobs.owners(&[])), ["pve7", "pve8"]);
+        assert_eq!(names(&jobs.owners(&guests(), false)), ["pve1", "pve8"]);
+        assert_eq!(names(&jobs.owners(&[], false)), ["pve7", "pve8"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `/cluster/resources`: every guest, node, storage, pool and network, in one call for any number of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ const BOOTED: u64 = 60;
 pub struct Resources {
     /// The guests that the filter admits, by id.
     pub guests: Arc<[Guest]>,
+    /// A number that is another one when guests come, go, move, start or stop.
+    pub placement: u64,
     /// Every guest there is, whether the filter admits it or not.
     pub existing: Vec<GuestKey>,
     /// The nodes, by name.
@@ -228,12 +231,21 @@ pub fn convert(
     resources
         .storages
         .sort_unstable_by(|left, right| (&left.name, &left.node).cmp(&(&right.name, &right.node)));
+    resources.placement = placement(&guests);
     resources.guests = guests.into();
     resources.pools = pools.into_iter().map(|(_, pool)| pool).collect();
     resources.networks = networks.into_iter().map(|(_, network)| network).collect();
     resources.damaged_rows = damaged + unusable;
     memory.forget(now);
     Ok(resources)
+}
+
+fn placement(guests: &[Guest]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for guest in guests {
+        (guest.kind, guest.vmid, &guest.node, guest.state == "stopped").hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn admits(filter: &GuestFilter, guest: &Guest) -> bool {

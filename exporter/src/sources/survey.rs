@@ -71,7 +71,7 @@ pub struct Survey<T> {
 
 impl<T: Send + Sync + 'static> Survey<T> {
     /// A survey that has read nothing yet. A value is renewed at `max_age`, or up to a quarter of it earlier, and served until it
-    /// is three times as old.
+    /// is three times as old, and for a day at least.
     #[must_use]
     pub fn new(title: &str, clock: Clock, max_age: Duration) -> Arc<Self> {
         Arc::new(Self {

@@ -56,8 +56,7 @@ pub fn expected(
     }
     match ha_requested {
         None | Some("ignored") => {}
-        // `enabled` is an old name for it.
-        Some("started" | "enabled") => return Some(Reason::Ha),
+        Some("started") => return Some(Reason::Ha),
         Some(_) => return None,
     }
     if tag.is_some_and(|tag| guest.text.tags.split(';').any(|its| its == tag)) {
@@ -75,7 +74,7 @@ impl Subject for ExpectedUp {
     const TABLE: &'static [Metric<Self>] = &[Metric::state(
         "pve_guest_expected_up",
         &["reason"],
-        "1 for a guest that should run, by who says so: ha (HA is asked to keep it started), tag (it carries the configured tag) or onboot (its node, up for 15 minutes, starts it at boot; HA does not manage it); never for templates; /cluster/ha/status/manager_status, /cluster/resources tags, /nodes/{node}/{type}/{vmid}/pending onboot.",
+        "1 for a guest that should run, by who says so: ha (HA is asked to keep it started), tag (it carries the configured tag) or onboot (its node, up for 15 minutes, starts it at boot; HA does not manage it); never for templates; /cluster/ha/status/current request_state, /cluster/resources tags, /nodes/{node}/{type}/{vmid}/pending onboot.",
         |expected| Some(expected.reason.as_str()),
     )];
 
@@ -122,7 +121,6 @@ mod tests {
         let (guest, onboot) = (guest("prod", Some(false)), config(Some(true)));
         let expected = |requested| expected(&guest, requested, Some(&onboot), LONG_UP, Some("prod"));
         assert_eq!(expected(Some("started")), Some(Reason::Ha));
-        assert_eq!(expected(Some("enabled")), Some(Reason::Ha));
         assert_eq!(expected(Some("stopped")), None);
         assert_eq!(expected(Some("disabled")), None);
         assert_eq!(expected(Some("ignored")), Some(Reason::Tag));

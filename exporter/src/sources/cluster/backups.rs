@@ -103,7 +103,7 @@ impl Backups {
         if let Some(uncovered) = shown.whole(&self.coverage) {
             let templates = guests.iter().filter(|guest| guest.text.template == Some(true));
             let templates: HashSet<GuestKey> = templates.map(|guest| (guest.kind, guest.vmid)).collect();
-            let counts = |guest| shown.admitted.contains(guest) && !templates.contains(&guest);
+            let counts = |guest| shown.placed.contains(guest) && !templates.contains(&guest);
             let (uncovered, coverage) = uncovered.value.rows(&self.cluster, counts);
             (rows.uncovered, rows.coverage) = (uncovered, Arc::from([coverage]));
         }

@@ -115,39 +115,39 @@ impl Depth {
             shown.nodes(&self.lxc),
             shown.nodes(&self.netstat),
         );
-        let (merged, admitted) = (&self.merged, &shown.admitted);
+        let (merged, placed) = (&self.merged, &shown.placed);
         DepthRows {
             drives: if metrics.guest_drives {
-                merged.drives.of(&qemu, admitted, |node| &node.drives, |row| row.guest)
+                merged.drives.of(&qemu, placed, |node| &node.drives, |row| row.guest)
             } else {
                 Arc::default()
             },
             interfaces: if metrics.guest_interfaces {
                 merged
                     .interfaces
-                    .of(&netstat, admitted, |node| &node.interfaces, |row| row.guest)
+                    .of(&netstat, placed, |node| &node.interfaces, |row| row.guest)
             } else {
                 Arc::default()
             },
             machine_pressures: merged
                 .machine_pressures
-                .of(&qemu, admitted, |node| &node.pressures, |row| row.guest),
+                .of(&qemu, placed, |node| &node.pressures, |row| row.guest),
             container_pressures: merged
                 .container_pressures
-                .of(&lxc, admitted, |node| &node.pressures, |row| row.guest),
+                .of(&lxc, placed, |node| &node.pressures, |row| row.guest),
             machines: merged
                 .machines
-                .of(&qemu, admitted, |node| &node.machines, |row| row.guest),
+                .of(&qemu, placed, |node| &node.machines, |row| row.guest),
             balloons: if metrics.guest_balloon {
                 merged
                     .balloons
-                    .of(&qemu, admitted, |node| &node.balloons, |row| row.guest)
+                    .of(&qemu, placed, |node| &node.balloons, |row| row.guest)
             } else {
                 Arc::default()
             },
             containers: merged
                 .containers
-                .of(&lxc, admitted, |node| &node.containers, |row| row.guest),
+                .of(&lxc, placed, |node| &node.containers, |row| row.guest),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! HA: the manager and what it looks after, what is asked of it, and its rules.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::Shown;
 use crate::pve::client::Client;
@@ -10,6 +12,7 @@ use crate::sources::ha_status::{self, HaStatus};
 use crate::sources::name::SourceName;
 use crate::sources::source::{Source, Whole, Wiring};
 use crate::subjects;
+use crate::subjects::guest::GuestKey;
 use crate::subjects::ha::HaFencing;
 use crate::subjects::ha_guest::{HaGuest, HaGuestRequest};
 use crate::subjects::ha_node::HaNode;
@@ -71,6 +74,17 @@ impl Ha {
         [&self.manager, &self.status, &self.rules]
     }
 
+    /// The states that HA is asked to keep guests in; none while that is not known.
+    pub(super) fn requested(&self, interval: Duration) -> Option<HashMap<GuestKey, &'static str>> {
+        let status = self.status.servable(interval)?.value;
+        let requests = status.requests.iter();
+        Some(
+            requests
+                .map(|request| ((request.kind, request.vmid), request.state))
+                .collect(),
+        )
+    }
+
     /// What they bring.
     pub(super) fn rows(&self, shown: &Shown<'_>) -> HaRows {
         let manager = shown.whole(&self.manager).map(|latest| latest.value);
@@ -87,13 +101,13 @@ impl Ha {
                 .map_or_else(Arc::default, |manager| Arc::clone(&manager.nodes)),
             guests: manager.as_ref().map_or_else(Arc::default, |manager| {
                 shown
-                    .admitted
+                    .placed
                     .rows(&manager.guests, |guest| Some((guest.kind, guest.vmid)))
             }),
             manager: manager.map_or_else(Arc::default, |manager| Arc::clone(&manager.manager)),
             requests: status.as_ref().map_or_else(Arc::default, |status| {
                 shown
-                    .admitted
+                    .placed
                     .rows(&status.requests, |guest| Some((guest.kind, guest.vmid)))
             }),
             fencing: status.map_or_else(Arc::default, |status| Arc::clone(&status.fencing)),

@@ -85,9 +85,13 @@ impl Inventory {
             configs: cached.configs.of(Same(Arc::clone(&config)), || {
                 config.values().map(|value| value.guest.clone()).collect()
             }),
-            drives: cached.drives.of(Same(Arc::clone(&config)), || {
-                config.values().flat_map(|value| value.drives.iter().cloned()).collect()
-            }),
+            drives: if metrics.guest_drives {
+                cached.drives.of(Same(Arc::clone(&config)), || {
+                    config.values().flat_map(|value| value.drives.iter().cloned()).collect()
+                })
+            } else {
+                Arc::default()
+            },
             snapshots: cached.snapshots.of(Same(Arc::clone(&snapshots)), || {
                 snapshots.values().map(|value| value.all.clone()).collect()
             }),
@@ -163,10 +167,10 @@ impl<T: Send + Sync + 'static> Source for Surveyed<T> {
     }
 
     fn retry(&self) {
-        let guests = self.known.guests();
-        if !guests.is_empty() {
+        if let Some(resources) = self.known.resources() {
             let offline = self.client.offline().all();
-            self.survey.tick(&guests, &offline, &self.limiter, &self.fetch);
+            self.survey
+                .tick(&resources.guests, &offline, &self.limiter, &self.fetch);
         }
     }
 

@@ -39,7 +39,7 @@ impl Known {
         }
     }
 
-    /// The nodes, and whether each is online; none while there is no list.
+    /// The nodes, and whether each may be online; none while there is no list.
     #[must_use]
     pub fn online(&self) -> Option<BTreeMap<Arc<str>, bool>> {
         let resources = self.resources()?;

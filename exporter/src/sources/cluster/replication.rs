@@ -1,6 +1,7 @@
 //! Replication: the jobs, and how they go at the nodes that have them.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Known, Shown};
 use crate::pve::client::Client;
@@ -8,6 +9,7 @@ use crate::sources::name::SourceName;
 use crate::sources::replication::{self, Replication as NodeReplication};
 use crate::sources::replication_jobs::{self, ReplicationJobs};
 use crate::sources::source::{PerNode, Source, Whole, Wiring};
+use crate::subjects::guest::GuestKey;
 use crate::subjects::replication::{ReplicationJob, ReplicationState};
 
 /// The sources of replication.
@@ -15,6 +17,10 @@ pub(super) struct Replication {
     known: Arc<Known>,
     jobs: Whole<ReplicationJobs>,
     states: PerNode<NodeReplication>,
+    /// When each guest was last copied: true still when its node is dead, which is when somebody asks.
+    points: Mutex<BTreeMap<GuestKey, u64>>,
+    /// Whether only the guests of a list are reported on.
+    filtered: bool,
 }
 
 /// The rows of replication.
@@ -23,11 +29,13 @@ pub struct ReplicationRows {
     pub jobs: Arc<[ReplicationJob]>,
     /// How they go.
     pub states: Arc<[ReplicationState]>,
+    /// To when each guest could be brought back, in Unix seconds.
+    pub points: BTreeMap<GuestKey, u64>,
 }
 
 impl Replication {
     /// Nothing is fetched yet.
-    pub(super) fn new(wiring: &Wiring<'_>, known: &Arc<Known>) -> Self {
+    pub(super) fn new(wiring: &Wiring<'_>, known: &Arc<Known>, filtered: bool) -> Self {
         let (cluster, guests): (Arc<str>, _) = (wiring.cluster.into(), Arc::clone(known));
         let name = Arc::clone(&cluster);
         let jobs = wiring.whole(SourceName::ReplicationJobs, move |client: Arc<Client>| {
@@ -42,6 +50,8 @@ impl Replication {
             known: Arc::clone(known),
             jobs: jobs.damaged_by(|value| Some(value.damaged_rows)),
             states: states.damaged_by(|value| Some(value.damaged_rows)),
+            points: Mutex::default(),
+            filtered,
         }
     }
 
@@ -53,7 +63,7 @@ impl Replication {
     /// Says which nodes have jobs: no other is asked, since each call takes a lock that the whole cluster shares.
     pub(super) fn find_owners(&self) {
         if let Some(jobs) = self.jobs.held().latest() {
-            let owners = jobs.value.owners(&self.known.guests());
+            let owners = jobs.value.owners(&self.known.guests(), self.filtered);
             let nodes = self.known.nodes(false).into_iter().filter(|node| owners.contains(node));
             self.states.set_nodes(&nodes.collect::<Vec<_>>());
         }
@@ -64,13 +74,24 @@ impl Replication {
         let jobs = shown.whole(&self.jobs).map(|latest| latest.value);
         let states = shown.nodes(&self.states);
         let states = replication::merge(states.values().map(|state| &*state.value));
+        let mut points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
+        points.extend(replication::recovery_points(&states));
+        if let Some(jobs) = self.jobs.held().latest() {
+            let replicated: BTreeSet<_> = jobs.value.jobs.iter().map(|job| job.job.vmid).collect();
+            points.retain(|(_, vmid), _| replicated.contains(vmid));
+        }
+        let mut shown_points = BTreeMap::new();
+        if shown.selection.contains(&SourceName::Replication) {
+            shown_points.extend(points.iter().filter(|(guest, _)| shown.placed.contains(**guest)));
+        }
         ReplicationRows {
+            // A job of a guest that nothing else knows would change its labels when it is known.
             jobs: jobs.map_or_else(Arc::default, |jobs| {
-                shown.admitted.rows(&jobs.jobs, |job| Some((job.kind?, job.job.vmid)))
+                let known = jobs.jobs.iter().filter(|job| job.kind.is_some()).cloned().collect();
+                shown.placed.rows(&known, |job| Some((job.kind?, job.job.vmid)))
             }),
-            states: shown
-                .admitted
-                .rows(&states, |state| Some((state.kind?, state.job.vmid))),
+            states: shown.placed.rows(&states, |state| Some((state.kind?, state.job.vmid))),
+            points: shown_points,
         }
     }
 }

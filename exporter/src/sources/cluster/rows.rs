@@ -1,12 +1,11 @@
 //! The rows that a scrape of one cluster exposes: what the sources hold and may still be served, brought together.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{
-    Admitted, BackupRows, ClusterSources, DepthRows, HaRows, InventoryRows, ReplicationRows, Selection, Shown,
-    VolumeRows,
+    BackupRows, ClusterSources, DepthRows, HaRows, InventoryRows, Placed, ReplicationRows, Selection, Shown, VolumeRows,
 };
 use crate::config::{GuestFilter, Metrics};
 use crate::metrics::labels::Identity;
@@ -15,7 +14,6 @@ use crate::sources::cluster_status::ClusterStatus;
 use crate::sources::held::{Dated, Record};
 use crate::sources::metrics_export::NodeSamples;
 use crate::sources::name::SourceName;
-use crate::sources::replication;
 use crate::sources::resources::{Resources, StorageRow, TEXT_REMEMBERED};
 use crate::sources::tasks::TaskRows;
 use crate::subjects::api::Api;
@@ -82,25 +80,27 @@ impl ClusterSources {
         let status = shown.whole(&self.status).map(|latest| latest.value);
         let version = shown.whole(&self.version).map(|latest| latest.value);
         let permissions = shown.whole(&self.permissions).map(|latest| latest.value);
-        let remembered = if resources.is_none() && shown.selection.contains(&SourceName::Resources) {
-            self.remembered()
-        } else {
-            None
+        // What other rows are about is looked up even where the scrape does not ask for the list itself.
+        let list = self.resources.servable(shown.interval).map(|latest| latest.value);
+        let remembered = if list.is_none() { self.remembered() } else { None };
+        let guests = match (&list, &remembered) {
+            (Some(list), _) => Arc::clone(&list.guests),
+            (None, Some(remembered)) => self.named_only(remembered),
+            (None, None) => Arc::default(),
         };
+        let with_guests = shown.selection.contains(&SourceName::Resources);
         let parts = Parts {
             resources: resources.as_deref(),
-            remembered: remembered.as_ref().map(|remembered| &*remembered.value),
+            remembered: remembered
+                .as_ref()
+                .filter(|_| with_guests)
+                .map(|remembered| &*remembered.value),
             samples: samples.as_deref(),
             status: status.as_deref(),
             with_node_status: shown.selection.contains(&SourceName::NodeStatus),
         };
         let (sources, failures) = self.source_rows(&shown.selection);
         let (ha, replication) = (self.ha.rows(&shown), self.replication.rows(&shown));
-        let guests = match (&resources, &remembered) {
-            (Some(resources), _) => Arc::clone(&resources.guests),
-            (None, Some(remembered)) => self.named_only(remembered),
-            (None, None) => Arc::default(),
-        };
         Rows {
             cluster: Arc::from([Cluster {
                 identity: Identity::new(&[("pve_cluster", &self.name)]),
@@ -121,16 +121,16 @@ impl ClusterSources {
                 .resources
                 .map_or_else(Arc::default, |resources| Arc::clone(&resources.networks)),
             backups: self.backups.rows(&shown, &guests),
-            guests,
+            guests: if with_guests { guests } else { Arc::default() },
             permissions: permissions.map_or_else(Arc::default, |permissions| Arc::clone(&permissions.needed)),
             sources,
             failures,
             expected_up: resources
                 .as_ref()
-                .map_or_else(Arc::default, |resources| self.expected_up(resources, &ha)),
+                .map_or_else(Arc::default, |resources| self.expected_up(resources, shown.interval)),
             ha,
             tasks: self.tasks.rows(&shown, metrics).filter(|_| self.lists_tasks()),
-            volumes: self.volumes.rows(&shown, resources.as_deref()),
+            volumes: self.volumes.rows(&shown, list.as_deref()),
             replicas: self.replicas(&replication),
             inventory: self.inventory.rows(&shown, metrics),
             replication,
@@ -144,22 +144,23 @@ impl ClusterSources {
         permissions.is_none_or(|permissions| permissions.value.lists_tasks())
     }
 
-    fn expected_up(&self, resources: &Resources, ha: &HaRows) -> Arc<[ExpectedUp]> {
-        let requests = ha
-            .requests
-            .iter()
-            .map(|request| ((request.kind, request.vmid), request.state));
-        let requested: HashMap<GuestKey, &str> = requests.collect();
+    fn expected_up(&self, resources: &Resources, interval: Duration) -> Arc<[ExpectedUp]> {
+        let requested = self.ha.requested(interval);
         let configurations = self.inventory.configurations();
         let tag = self.settings.config.expected_up_tag.as_deref();
         let expected = resources.guests.iter().filter_map(|guest| {
             let key = (guest.kind, guest.vmid);
+            if requested.is_none() && guest.ha_state.is_some() {
+                // HA manages it, and what HA is asked for is not known.
+                return None;
+            }
+            let requested = requested.as_ref().and_then(|requested| requested.get(&key).copied());
             let config = configurations.get(&key).map(|configuration| &configuration.guest);
             let node = resources.nodes.get(&guest.node);
             let uptime = node
                 .filter(|node| node.up == Some(true))
                 .and_then(|node| node.figures.uptime);
-            let reason = expected_up::expected(guest, requested.get(&key).copied(), config, uptime, tag)?;
+            let reason = expected_up::expected(guest, requested, config, uptime, tag)?;
             Some(ExpectedUp {
                 identity: guest.identity.clone(),
                 reason,
@@ -169,30 +170,25 @@ impl ClusterSources {
     }
 
     fn replicas(&self, replication: &ReplicationRows) -> Arc<[RecoveryPoint]> {
-        let points = replication::recovery_points(&replication.states).into_iter();
-        let row = |((kind, vmid), timestamp): (GuestKey, u64)| {
+        let row = |((kind, vmid), timestamp): (&GuestKey, &u64)| {
             let id = format!("{}/{vmid}", kind.as_str());
-            RecoveryPoint::new(&self.name, &id, RecoverySource::Replication, timestamp)
+            RecoveryPoint::new(&self.name, &id, RecoverySource::Replication, *timestamp)
         };
-        points.map(row).collect()
+        replication.points.iter().map(row).collect()
     }
 
     fn shown(&self, selection: &Selection) -> Shown<'_> {
-        let all = self.settings.config.guests == GuestFilter::default();
-        let guests = self.known.guests();
+        let interval = self.interval();
+        let list = self.resources.servable(interval).map(|latest| latest.value);
         Shown {
             selection: selection
                 .iter()
                 .copied()
                 .filter(|source| self.enabled(*source))
                 .collect(),
-            interval: self.interval(),
+            interval,
             offline: self.client.offline(),
-            admitted: if all {
-                Admitted::default()
-            } else {
-                Admitted::only(guests.iter().map(|guest| (guest.kind, guest.vmid)))
-            },
+            placed: Placed::new(list.as_deref(), self.settings.config.guests != GuestFilter::default()),
         }
     }
 

@@ -1,15 +1,15 @@
 //! What a scrape shows: the sources that it asks for, and the guests that the configuration admits.
 
-use std::collections::{BTreeMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Selection;
 use crate::pve::offline::OfflineNodes;
 use crate::sources::held::Dated;
+use crate::sources::resources::Resources;
 use crate::sources::source::{PerNode, Source as _, Whole};
-use crate::subjects::guest::GuestKey;
+use crate::subjects::guest::{Guest, GuestKey};
 
 /// What a scrape shows.
 pub struct Shown<'a> {
@@ -20,7 +20,7 @@ pub struct Shown<'a> {
     /// The nodes that are known to be offline.
     pub offline: &'a OfflineNodes,
     /// The guests that are reported on.
-    pub admitted: Admitted,
+    pub placed: Placed,
 }
 
 impl Shown<'_> {
@@ -42,39 +42,65 @@ impl Shown<'_> {
     }
 }
 
-/// The guests that are reported on: all, or those of a list.
+/// The guests that are reported on, and where they are.
 #[derive(Clone, Default)]
-pub struct Admitted(Option<(Arc<HashSet<GuestKey>>, u64)>);
+pub struct Placed {
+    /// Sorted; none while there is no list that may be believed.
+    guests: Option<Arc<[Guest]>>,
+    /// Whether a guest that is not in the list is one that is left out.
+    only_listed: bool,
+    fingerprint: u64,
+}
 
-impl Admitted {
-    /// Only `guests`, which come in the same order each time.
-    pub fn only(guests: impl IntoIterator<Item = GuestKey>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        let hashed = guests.into_iter().inspect(|guest| guest.hash(&mut hasher));
-        let keys: HashSet<GuestKey> = hashed.collect();
-        Self(Some((Arc::new(keys), hasher.finish())))
+impl Placed {
+    /// The guests in `resources`. With `only_listed` no others are reported on.
+    #[must_use]
+    pub fn new(resources: Option<&Resources>, only_listed: bool) -> Self {
+        Self {
+            guests: resources.map(|resources| Arc::clone(&resources.guests)),
+            only_listed,
+            fingerprint: resources.map_or(0, |resources| resources.placement),
+        }
     }
 
-    /// Whether `guest` is one of them.
+    fn find(guests: &[Guest], key: GuestKey) -> Option<&Guest> {
+        let at = guests.binary_search_by_key(&key, |guest| (guest.kind, guest.vmid));
+        guests.get(at.ok()?)
+    }
+
+    /// Whether `guest` is reported on.
     #[must_use]
     pub fn contains(&self, guest: GuestKey) -> bool {
-        self.0.as_ref().is_none_or(|(keys, _)| keys.contains(&guest))
+        !self.only_listed
+            || self
+                .guests
+                .as_ref()
+                .is_some_and(|guests| Self::find(guests, guest).is_some())
     }
 
-    /// A number that is another one when other guests are admitted.
+    /// Whether what `node` said of a running `guest` may still be true.
+    #[must_use]
+    pub fn may_run_at(&self, guest: GuestKey, node: &str) -> bool {
+        let Some(guests) = &self.guests else {
+            return !self.only_listed;
+        };
+        Self::find(guests, guest).is_some_and(|guest| *guest.node == *node && guest.state != "stopped")
+    }
+
+    /// A number that is another one when guests come, go, move, start or stop.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        self.0.as_ref().map_or(0, |(_, fingerprint)| *fingerprint)
+        self.fingerprint
     }
 
     /// The rows of guests that are reported on.
     pub fn rows<S: Clone>(&self, rows: &Arc<[S]>, guest: impl Fn(&S) -> Option<GuestKey>) -> Arc<[S]> {
-        if self.0.is_none() {
+        if !self.only_listed {
             return Arc::clone(rows);
         }
-        let admitted = rows
+        let reported = rows
             .iter()
             .filter(|row| guest(row).is_some_and(|guest| self.contains(guest)));
-        admitted.cloned().collect()
+        reported.cloned().collect()
     }
 }

@@ -82,7 +82,7 @@ impl Volumes {
             let (node, storage) = split(place);
             let node = (!is_shared(storage)).then_some(node);
             let (rows, orphan) = backups.value.rows(&self.cluster, storage, node, &existing);
-            volumes.extend(rows.into_iter().filter(|row| shown.admitted.contains(row.guest)));
+            volumes.extend(rows.into_iter().filter(|row| shown.placed.contains(row.guest)));
             orphans.extend(orphan);
         }
         VolumeRows {

@@ -56,7 +56,11 @@ impl Limiter {
         state.waiting.retain(|(_, asked)| since(asked) < FORGOTTEN);
         let too_soon = state.starts.len() >= STARTS || state.starts.back().is_some_and(|last| since(last) < APART);
         let others_turn = state.waiting.first().is_some_and(|(first, _)| first != reader);
-        if too_soon || others_turn || state.busy.contains(node) {
+        if !too_soon && !others_turn && state.busy.contains(node) {
+            // It waits for its node and not for its turn, which others may have.
+            return None;
+        }
+        if too_soon || others_turn {
             match state.waiting.iter_mut().find(|(waiting, _)| waiting == reader) {
                 Some((_, asked)) => *asked = now,
                 None => state.waiting.push((Arc::clone(reader), now)),

@@ -24,8 +24,10 @@ const FORBIDDEN_REST: Duration = Duration::from_secs(300);
 /// How long a guest that is listed no more keeps its value, in case it is listed again.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
-/// A value is served until it is this many times as old as it should get.
+/// A value is served until it is this many times as old as it should get, and for a day at least: in a large cluster a round of all
+/// guests takes hours, and an old configuration tells more than none.
 const SERVED: u32 = 3;
+const SERVED_AT_LEAST: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) struct Schedule<T> {
     max_age: Duration,
@@ -211,7 +213,7 @@ impl<T> Schedule<T> {
     }
 
     pub(super) fn values(&mut self, now: Instant) -> Arc<Values<T>> {
-        let limit = self.max_age * SERVED;
+        let limit = (self.max_age * SERVED).max(SERVED_AT_LEAST);
         let fresh = |at: Instant| now.saturating_duration_since(at) < limit;
         if self.changed || self.oldest.is_some_and(|oldest| !fresh(oldest)) {
             self.changed = false;
@@ -725,7 +727,7 @@ mod tests {
         simulation.change(vec![guest(1, "a", 10_000), guest(2, "a", 10_000)]);
         simulation.pass(5, at_once);
         assert_eq!(simulation.reads_of(2).len(), 2, "it was forgotten after an hour");
-        simulation.second += 4 * HOUR;
+        simulation.second += 24 * HOUR;
         assert_eq!(served(&mut simulation), [0; 0], "too old");
     }
 }

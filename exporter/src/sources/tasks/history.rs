@@ -49,7 +49,7 @@ pub(super) struct History {
     latest: u32,
     /// Whether the latest list had finished tasks.
     had_finished: bool,
-    /// Whether there has been a list.
+    /// Whether there has been a list with a task in it, or an archive.
     begun: bool,
     /// Whether there has been an archive.
     archived: bool,
@@ -78,11 +78,13 @@ impl History {
 
     /// Which archive is needed: since which start, and the ticket to hand back with it.
     pub(super) fn wanted(&self) -> Option<(u32, u64)> {
-        let unaccounted = self.anchors.iter().chain(self.running.keys()).map(|key| key.start);
-        let since = match unaccounted.min() {
-            Some(oldest) if self.archived => oldest.saturating_sub(MARGIN),
-            _ => 0,
-        };
+        let anchor = self.anchors.iter().map(|key| key.start).min().filter(|_| self.archived);
+        let since = anchor.map_or(0, |anchor| {
+            let running = self.running.keys().map(|key| key.start).min();
+            running
+                .map_or(anchor, |running| anchor.min(running))
+                .saturating_sub(MARGIN)
+        });
         (self.wanted && self.here).then_some((since, self.ticket))
     }
 
@@ -95,10 +97,14 @@ impl History {
         let joined = !first && self.here && self.joins(&finished, full);
         let oldest = finished.iter().map(|key| key.start).min();
         let latest = tasks.iter().map(Task::latest).max();
+        // A node that has just started has published nothing yet: that says nothing of what was.
+        self.begun |= latest.is_some();
         if first {
             self.blind = oldest.is_none();
-            // Of a full list, one that started in the same second may have been left out.
-            self.old_until = oldest.map_or(0, |oldest| oldest.saturating_sub(u32::from(!full)));
+            let ended = tasks.iter().filter(|task| task.end.is_some()).map(Task::latest).max();
+            // What was left out of the list started while it was being filled, and what is new starts after that.
+            let filled = if full { ended } else { oldest };
+            self.old_until = filled.unwrap_or(0).saturating_sub(1);
         }
         for task in self.running.values_mut() {
             task.listed = false;
@@ -107,7 +113,7 @@ impl History {
             if task.end.is_none() {
                 self.run(task, first);
             } else if first {
-                self.seen.insert(task.key);
+                self.remember(task.key);
                 report(task, false);
             } else if let Some(counts) = self.meet(task.key, false) {
                 report(task, counts);
@@ -123,7 +129,6 @@ impl History {
         if let Some(oldest) = oldest.filter(|_| !self.wanted) {
             self.forget(oldest.saturating_sub(MARGIN));
         }
-        self.begun = true;
         self.here = true;
         self.had_finished = oldest.is_some();
         self.latest = latest.unwrap_or(self.latest);
@@ -165,23 +170,33 @@ impl History {
     fn meet(&mut self, key: Key, restoring: bool) -> Option<bool> {
         let observed = self.running.remove(&key).is_some();
         let old = key.start <= self.old_until || restoring && self.blind;
-        if old && !observed && !restoring || !self.seen.insert(key) {
+        if old && !observed && !restoring || !self.remember(key) {
             return None;
         }
+        Some(observed || !old)
+    }
+
+    /// Adds a task to the seen ones; whether it was not among them.
+    fn remember(&mut self, key: Key) -> bool {
+        let new = self.seen.insert(key);
         if self.seen.len() > MAX_SEEN
             && let Some(oldest) = self.seen.pop_first()
         {
             self.old_until = self.old_until.max(oldest.start);
         }
-        Some(observed || !old)
+        new
     }
 
     /// Takes the archive that [`Self::wanted`] asked for with `ticket`, newest first, and reports like [`Self::list`].
     ///
-    /// Returns whether tasks may have been lost.
+    /// Returns whether tasks may have been lost. An answer to an earlier question is of no use: it may lack what is wanted by now.
     pub(super) fn archive(&mut self, ticket: u64, tasks: Vec<Task>, mut report: impl FnMut(Task, bool)) -> bool {
+        if !self.wanted || ticket != self.ticket {
+            return false;
+        }
         let restoring = !self.archived;
         self.archived = true;
+        self.begun = true;
         let bytes: usize = tasks.iter().map(|task| task.archive_bytes).sum();
         let finished = finished(&tasks);
         for task in tasks {
@@ -190,9 +205,6 @@ impl History {
             {
                 report(task, counts);
             }
-        }
-        if ticket != self.ticket {
-            return false;
         }
         self.wanted = false;
         let complete = if self.anchors.is_empty() {

@@ -20,11 +20,12 @@
 //! Otherwise the archive is read, from the start of the oldest task that is unaccounted for. Since it is a log in the order of
 //! ends, any task in it that had ended when nothing was missing proves that all that ended later is there. Where there is none,
 //! and where a task that ran is in neither list nor archive for good, a gap is counted: tasks are never guessed.
-//! A request for the archive has a ticket; an answer closes only holes that were there when it was asked for.
+//! A request for the archive has a ticket, and an answer is taken only while nothing has gone missing since it was asked for.
 //!
 //! # What counts
-//! What a node's first list shows as finished is where the count begins, and so is what was left out of it: what started no later
-//! than the oldest finished task in it. If that list has no finished task at all, the count begins with the first archive.
+//! What a node's first list shows as finished is where the count begins, and so is what it left out: that started before the
+//! latest end in the list, and what is new starts after it. If that list has no finished task at all, the count begins with the
+//! first archive. A list without any task is no first list: a node that has just started has published none yet.
 //!
 //! All times are compared with times of the same node, so that clocks may differ. A node's clock that is set back by more than an
 //! hour hides short tasks until it is where it was: PVE's own list hides them as well then.

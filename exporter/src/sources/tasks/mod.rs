@@ -86,3 +86,241 @@ pub fn decode(body: &[u8]) -> Result<(Vec<Task>, TasksRead), DecodeError> {
 fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pve::task_status::TaskResult;
+
+    macro_rules! body {
+        ($name:literal) => {
+            include_bytes!(concat!("../../../tests/fixtures/", $name))
+        };
+    }
+
+    const CLUSTER: &[u8] = body!("pve-9.2/cluster__tasks.json");
+    const ARCHIVE: &[u8] = body!("pve-9.2/nodes__pve1__tasks@source=archive&limit=500.json");
+
+    fn tasks(body: &[u8]) -> Vec<Task> {
+        let (tasks, read) = decode(body).unwrap();
+        assert_eq!(read, TasksRead::default());
+        tasks
+    }
+
+    fn online(nodes: &[(&str, bool)]) -> BTreeMap<Arc<str>, bool> {
+        nodes.iter().map(|(name, online)| (Arc::from(*name), *online)).collect()
+    }
+
+    /// The rows of `ledger` that have a sample of what `value` gives, without the cluster.
+    fn samples(
+        ledger: &mut Ledger,
+        value: impl Fn(&crate::subjects::task::TaskType) -> Option<u64>,
+    ) -> Vec<(String, u64)> {
+        let rows = ledger.rows("main");
+        let row = |row: &crate::subjects::task::TaskType| {
+            let labels = str::from_utf8(row.identity.pairs())
+                .unwrap()
+                .replace("pve_cluster=\"main\",", "");
+            value(row).map(|value| (labels, value))
+        };
+        rows.types.iter().filter_map(row).collect()
+    }
+
+    fn finished(ledger: &mut Ledger) -> u64 {
+        ledger.rows("main").finished.iter().map(|row| row.finished).sum()
+    }
+
+    #[test]
+    fn each_recorded_body_is_read_whole() {
+        for (body, rows, running) in [
+            (CLUSTER, 35, 0),
+            (ARCHIVE, 36, 0),
+            (body!("pve-9.2/nodes__pve1__tasks.json"), 36, 0),
+            (body!("pve-9.2/nodes__pve1__tasks@errors=1.json"), 4, 0),
+            (body!("pve-9.2/nodes__pve1__tasks@limit=500&source=all.json"), 36, 0),
+            (body!("pve-9.2/nodes__pve1__tasks@source=active.json"), 1, 1),
+            (body!("pve-9.2/nodes__pve1__tasks@source=archive.json"), 36, 0),
+            (body!("pve-9.2/nodes__pve1__tasks@typefilter=vzdump.json"), 6, 0),
+            (body!("pve-9.2/nodes__pve2__tasks.json"), 10, 0),
+            (body!("pve-9.2/nodes__pve2__tasks@limit=500&source=all.json"), 10, 0),
+            (body!("pve-9.2/nodes__pve2__tasks@source=archive&limit=500.json"), 10, 0),
+            (body!("pve-9.2/nodes__pve2__tasks@source=archive.json"), 10, 0),
+        ] {
+            let tasks = tasks(body);
+            let unfinished = tasks.iter().filter(|task| task.end.is_none()).count();
+            assert_eq!((tasks.len(), unfinished), (rows, running));
+        }
+    }
+
+    #[test]
+    fn each_constructed_body_is_read_whole() {
+        for body in [
+            &body!("cluster-tasks.constructed.json")[..],
+            body!("nodes-tasks.source-all.constructed.json"),
+        ] {
+            let ends: Vec<_> = tasks(body).iter().map(|task| task.end.map(|end| end.result)).collect();
+            assert_eq!(
+                ends[..3],
+                [None, Some(TaskResult::Ok), Some(TaskResult::Error)],
+                "running, then finished ones"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_finished_before_sets_times_and_counts_nothing() {
+        let mut ledger = Ledger::new(2);
+        let nodes = online(&[("pve1", true), ("pve2", true), ("pve3", false)]);
+        ledger.apply_recent(tasks(CLUSTER), Some(&nodes), 0.0);
+        let wanted = ledger.archive_wanted();
+        let names: Vec<_> = wanted.iter().map(|request| (&*request.node, request.since)).collect();
+        assert_eq!(names, [("pve1", 0), ("pve2", 0)], "all of it, once");
+        ledger.apply_archive(&wanted[0], tasks(ARCHIVE));
+        assert_eq!(ledger.archive_wanted().len(), 1);
+        assert_eq!(finished(&mut ledger), 0);
+        assert_eq!(
+            samples(&mut ledger, |row| row.last_success)[..2],
+            [
+                ("node=\"pve1\",type=\"aptupdate\"".to_owned(), 1_795_150_236),
+                ("node=\"pve1\",type=\"hastart\"".to_owned(), 1_795_151_301)
+            ]
+        );
+        let failed = |row: &crate::subjects::task::TaskType| row.last_failure;
+        assert!(samples(&mut ledger, failed).contains(&("node=\"pve1\",type=\"vzdump\"".to_owned(), 1_795_150_219)));
+        let durations = samples(&mut ledger, |row| row.last_duration);
+        assert!(durations.contains(&("node=\"pve1\",type=\"qmigrate\"".to_owned(), 1062)));
+        let running = samples(&mut ledger, |row| row.running);
+        assert!(running.contains(&("node=\"pve2\",type=\"vzdump\"".to_owned(), 0)));
+        assert!(!running.iter().any(|(labels, _)| labels.contains("pve3")), "offline");
+        let rows = ledger.rows("main");
+        assert!(rows.history.iter().all(|row| row.gaps == 0));
+        let failed: Vec<_> = rows
+            .failed
+            .iter()
+            .map(|row| str::from_utf8(row.identity.pairs()).unwrap())
+            .collect();
+        assert_eq!(
+            failed,
+            [
+                "pve_cluster=\"main\",node=\"pve2\",upid=\"UPID:pve2:0000010B:0006469D:6AFFD5FB:vzstart:210\",type=\"vzstart\",task_id=\"210\"",
+                "pve_cluster=\"main\",node=\"pve1\",upid=\"UPID:pve1:000002F8:000491AE:6AFFD19D:qmigrate:104\",type=\"qmigrate\",task_id=\"104\""
+            ],
+            "no user among them"
+        );
+    }
+
+    #[test]
+    fn backups_of_before_are_found_once_and_the_newest_first() {
+        let mut ledger = Ledger::new(0);
+        ledger.apply_recent(tasks(CLUSTER), None, 0.0);
+        let wanted = ledger.archive_wanted();
+        ledger.apply_archive(&wanted[0], tasks(ARCHIVE));
+        let backups = ledger.take_finished_backups();
+        let ends: Vec<_> = backups
+            .iter()
+            .map(|backup| (&*backup.id, backup.end, backup.result))
+            .collect();
+        assert_eq!(
+            ends[..3],
+            [
+                ("201", 1_795_150_492, TaskResult::Ok),
+                ("200", 1_795_150_236, TaskResult::Warning),
+                ("100", 1_795_150_219, TaskResult::Error)
+            ]
+        );
+        assert_eq!(backups.len(), 6);
+        assert!(ledger.take_finished_backups().is_empty());
+        assert!(ledger.rows("main").failed.is_empty());
+    }
+
+    fn list(rows: &[(&str, u32, &str)]) -> Vec<Task> {
+        let row = |(pid, (kind, start, end)): (usize, &(&str, u32, &str))| {
+            format!("{{\"upid\":\"UPID:pve1:{pid:08X}:00000001:{start:08X}:{kind}::root@pam:\"{end}}}")
+        };
+        let rows: Vec<_> = rows.iter().enumerate().map(row).collect();
+        tasks(format!("{{\"data\":[{}]}}", rows.join(",")).as_bytes())
+    }
+
+    #[test]
+    fn a_task_that_runs_counts_when_it_ends_and_not_again() {
+        let mut ledger = Ledger::new(0);
+        let before = ("qmstart", 50, r#","endtime":60,"status":"OK""#);
+        let oldest = |ledger: &mut Ledger| samples(ledger, |row| row.running_oldest_start);
+        ledger.apply_recent(list(&[before, ("vzdump", 100, "")]), None, 0.0);
+        assert_eq!(oldest(&mut ledger), [("node=\"pve1\",type=\"vzdump\"".to_owned(), 100)]);
+        let ended = ("vzdump", 100, r#","endtime":"160","status":"job errors""#);
+        for _ in 0..2 {
+            ledger.apply_recent(list(&[before, ended]), None, 0.0);
+            assert_eq!(oldest(&mut ledger), []);
+            let rows = ledger.rows("main");
+            let mut counted = rows.finished.iter().filter(|row| row.finished > 0);
+            let row = counted.next().unwrap();
+            assert_eq!((row.finished, row.duration), (1, 60));
+            assert!(
+                str::from_utf8(row.identity.pairs())
+                    .unwrap()
+                    .ends_with("type=\"vzdump\",result=\"error\"")
+            );
+            assert!(counted.next().is_none());
+        }
+    }
+
+    #[test]
+    fn a_task_that_is_nowhere_is_given_up_as_a_gap() {
+        let mut ledger = Ledger::new(0);
+        let before = ("qmstart", 50, r#","endtime":60,"status":"OK""#);
+        ledger.apply_recent(list(&[before, ("vzdump", 100, "")]), None, 0.0);
+        for gaps in [0, 0, 1] {
+            ledger.apply_recent(list(&[before]), None, 0.0);
+            for request in ledger.archive_wanted() {
+                ledger.apply_archive(&request, list(&[before]));
+            }
+            assert_eq!(ledger.rows("main").history[0].gaps, gaps);
+        }
+        ledger.apply_recent(list(&[before]), None, 0.0);
+        assert_eq!(ledger.archive_wanted(), []);
+    }
+
+    #[test]
+    fn a_node_that_left_is_forgotten_after_a_day() {
+        let mut ledger = Ledger::new(1);
+        ledger.apply_recent(tasks(CLUSTER), None, 1000.0);
+        let rest = online(&[("pve1", true), ("pve3", false)]);
+        for (now, nodes) in [(2000.0, 3), (88_000.0, 3), (88_400.0, 2)] {
+            ledger.apply_recent(tasks(CLUSTER), Some(&rest), now);
+            assert_eq!(ledger.rows("main").history.len(), nodes, "pve3 is only offline");
+        }
+        assert!(ledger.rows("main").failed.is_empty(), "it was on pve2");
+    }
+
+    #[test]
+    fn no_body_makes_the_ledger_grow_without_bounds() {
+        let mut ledger = Ledger::new(1000);
+        let kinds: Vec<_> = (0..5000).map(|number| format!("type{number}")).collect();
+        let end = r#","endtime":7000,"status":"bad""#;
+        let rows: Vec<_> = kinds
+            .iter()
+            .zip(1..)
+            .map(|(kind, start)| (kind.as_str(), start, end))
+            .collect();
+        ledger.apply_recent(list(&[("ty/pe", 1, end), (&"t".repeat(65), 1, "")]), None, 0.0);
+        for end in [end, ""] {
+            let rows: Vec<_> = rows.iter().map(|(kind, start, _)| (*kind, *start, end)).collect();
+            ledger.apply_recent(list(&rows), None, 0.0);
+        }
+        let rows = ledger.rows("main");
+        assert!((100..=101).contains(&rows.types.len()));
+        assert_eq!(rows.failed.len(), 100);
+        let running = samples(&mut ledger, |row| row.running)
+            .iter()
+            .map(|(_, running)| running)
+            .sum::<u64>();
+        assert!(running <= 1001, "{running}");
+        let long = format!(
+            r#"{{"data":[{{"upid":"UPID:pve1:00000001:00000001:00000001:a:{}:u:"}},7]}}"#,
+            "x".repeat(600)
+        );
+        let (tasks, read) = decode(long.as_bytes()).unwrap();
+        assert_eq!((tasks.len(), read.damaged_rows), (0, 2));
+    }
+}

@@ -111,6 +111,8 @@ impl Backups {
     }
 }
 
+type Observed = (Same<[Guest]>, Same<Values<Configuration>>);
+
 /// What is known, and what it came from.
 #[derive(Default)]
 struct Ledger {
@@ -118,7 +120,7 @@ struct Ledger {
     finished: Vec<FinishedBackup>,
     /// Changes with every log that is read, and whatever else changes what is known.
     revision: u64,
-    observed: Option<(Same<[Guest]>, Same<Values<Configuration>>)>,
+    observed: Option<Observed>,
 }
 
 type CachedFor<T> = Cached<(u64, Same<[Guest]>), Arc<[T]>>;

@@ -1,8 +1,8 @@
 //! Bodies in, exposition out. `UPDATE=1 cargo test` rewrites the goldens; they are reviewed as a diff.
 //!
 //! `pve-9.2` was recorded from a real cluster of three nodes, one of them offline; only the log of the backup of lxc/200 had to be
-//! added. `pve-9`, `pve-8`, `pve-7` and `no-rights` were
-//! constructed from PVE's source.
+//! added. `pve-9`, `pve-8`, `pve-7` and `no-rights` were constructed from PVE's source. All tokens but the last are those of an
+//! auditor; that of `pve-9` may list the backups on one storage as well.
 #![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
 
 mod support;

@@ -20,8 +20,8 @@ use support::strict::Exposition;
 /// The most series of a guest, on average of all.
 const SERIES_PER_GUEST: usize = 40;
 
-/// What comes once for each drive or interface, so that no guest can be held to a number of them.
-const BY_DEVICE: [&str; 2] = ["pve_guest_drive_", "pve_guest_interface_"];
+/// What comes once for each drive, interface or job, so that no guest can be held to a number of them.
+const BY_DEVICE: [&str; 3] = ["pve_guest_drive_", "pve_guest_interface_", "pve_replication_"];
 
 const GUESTS: usize = 60;
 
@@ -37,6 +37,9 @@ async fn everything() -> Exposition {
         ..options()
     };
     let change = |metrics: &mut Metrics| {
+        metrics.guest_drives = true;
+        metrics.guest_interfaces = true;
+        metrics.guest_pressure_full = true;
         metrics.guest_balloon = true;
         metrics.snapshot_names = true;
         metrics.failed_tasks = 10;

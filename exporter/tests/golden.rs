@@ -112,6 +112,9 @@ async fn constructed_pve_9() {
 #[tokio::test]
 async fn constructed_pve_9_with_everything() {
     golden("pve-9-everything", "pve-9", |metrics| {
+        metrics.guest_drives = true;
+        metrics.guest_interfaces = true;
+        metrics.guest_pressure_full = true;
         metrics.guest_balloon = true;
         metrics.snapshot_names = true;
         metrics.failed_tasks = 10;

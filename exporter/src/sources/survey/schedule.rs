@@ -156,7 +156,7 @@ impl<T> Schedule<T> {
 
     /// Renewals come one by one at an even pace, and each guest has had one a little before its value is too old.
     fn between_renewals(&self) -> Duration {
-        self.max_age * 9 / 10 / self.number()
+        self.max_age * 19 / 20 / self.number()
     }
 
     fn number(&self) -> u32 {
@@ -561,7 +561,7 @@ mod tests {
                 .collect(),
         );
         simulation.pass(60, at_once);
-        simulation.pass(HOUR * 9 / 10, at_once);
+        simulation.pass(HOUR * 19 / 20, at_once);
         let renewed: BTreeSet<_> = simulation.reads[60..].iter().map(|read| read.1).collect();
         assert_eq!(
             (renewed.len(), simulation.reads.len()),

@@ -1,13 +1,17 @@
 //! Replication: the jobs, and how they go at the nodes that have them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Known, Shown};
 use crate::pve::client::Client;
+use crate::sources::cached::{Cached, Same};
 use crate::sources::name::SourceName;
 use crate::sources::replication::{self, Replication as NodeReplication};
 use crate::sources::replication_jobs::{self, ReplicationJobs};
 use crate::sources::source::{PerNode, Source, Whole, Wiring};
+use crate::subjects::guest::GuestKey;
+use crate::subjects::recovery_point::{RecoveryPoint, RecoverySource};
 use crate::subjects::replication::{ReplicationJob, ReplicationState};
 
 /// The sources of replication.
@@ -15,6 +19,9 @@ pub(super) struct Replication {
     known: Arc<Known>,
     jobs: Whole<ReplicationJobs>,
     states: PerNode<NodeReplication>,
+    cluster: Arc<str>,
+    merged: Cached<Vec<Instant>, Arc<[ReplicationState]>>,
+    replicas: Cached<Same<[ReplicationState]>, Arc<[RecoveryPoint]>>,
 }
 
 /// The rows of replication.
@@ -23,6 +30,8 @@ pub struct ReplicationRows {
     pub jobs: Arc<[ReplicationJob]>,
     /// How they go.
     pub states: Arc<[ReplicationState]>,
+    /// To when guests could be brought back from their replicas.
+    pub replicas: Arc<[RecoveryPoint]>,
 }
 
 impl Replication {
@@ -34,14 +43,18 @@ impl Replication {
             let (cluster, guests) = (Arc::clone(&name), guests.guests());
             async move { replication_jobs::fetch(&client, &cluster, &guests).await }
         });
+        let name = Arc::clone(&cluster);
         let states = wiring.per_node(SourceName::Replication, move |client: Arc<Client>, node: Arc<str>| {
-            let cluster = Arc::clone(&cluster);
+            let cluster = Arc::clone(&name);
             async move { replication::fetch(&client, &cluster, &node).await }
         });
         Self {
             known: Arc::clone(known),
             jobs: jobs.damaged_by(|value| Some(value.damaged_rows)),
             states: states.damaged_by(|value| Some(value.damaged_rows)),
+            cluster,
+            merged: Cached::default(),
+            replicas: Cached::default(),
         }
     }
 
@@ -62,15 +75,30 @@ impl Replication {
     /// What they bring.
     pub(super) fn rows(&self, shown: &Shown<'_>) -> ReplicationRows {
         let jobs = shown.whole(&self.jobs).map(|latest| latest.value);
-        let states = shown.nodes(&self.states);
-        let states = replication::merge(states.values().map(|state| &*state.value));
+        let nodes = shown.nodes(&self.states);
+        let read = nodes.values().map(|node| node.at).collect();
+        let states = self
+            .merged
+            .of(read, || replication::merge(nodes.values().map(|node| &*node.value)));
+        let states = shown
+            .admitted
+            .rows(&states, |state| Some((state.kind?, state.job.vmid)));
         ReplicationRows {
             jobs: jobs.map_or_else(Arc::default, |jobs| {
                 shown.admitted.rows(&jobs.jobs, |job| Some((job.kind?, job.job.vmid)))
             }),
-            states: shown
-                .admitted
-                .rows(&states, |state| Some((state.kind?, state.job.vmid))),
+            replicas: self
+                .replicas
+                .of(Same(Arc::clone(&states)), || self.recovery_points(&states)),
+            states,
         }
+    }
+
+    fn recovery_points(&self, states: &[ReplicationState]) -> Arc<[RecoveryPoint]> {
+        let row = |((kind, vmid), timestamp): (GuestKey, u64)| {
+            let id = format!("{}/{vmid}", kind.as_str());
+            RecoveryPoint::new(&self.cluster, &id, RecoverySource::Replication, timestamp)
+        };
+        replication::recovery_points(states).into_iter().map(row).collect()
     }
 }

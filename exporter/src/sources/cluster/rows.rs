@@ -11,22 +11,25 @@ use super::{
 use crate::config::{GuestFilter, Metrics};
 use crate::metrics::labels::Identity;
 use crate::pve::endpoints::Endpoint;
+use crate::sources::cached::{Cached, Same};
 use crate::sources::cluster_status::ClusterStatus;
+use crate::sources::guest_config::Configuration;
 use crate::sources::held::{Dated, Record};
 use crate::sources::metrics_export::NodeSamples;
 use crate::sources::name::SourceName;
-use crate::sources::replication;
 use crate::sources::resources::{Resources, StorageRow, TEXT_REMEMBERED};
+use crate::sources::survey::Values;
 use crate::sources::tasks::TaskRows;
 use crate::subjects::api::Api;
 use crate::subjects::cluster::Cluster;
 use crate::subjects::expected_up::{self, ExpectedUp};
 use crate::subjects::guest::{Guest, GuestKey};
+use crate::subjects::ha_guest::HaGuestRequest;
 use crate::subjects::network::Network;
 use crate::subjects::node::Node;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
-use crate::subjects::recovery_point::{RecoveryPoint, RecoverySource};
+use crate::subjects::recovery_point::RecoveryPoint;
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
 
@@ -71,6 +74,10 @@ pub struct Rows {
     /// The guests that should run.
     pub expected_up: Arc<[ExpectedUp]>,
 }
+
+/// The guests that should run, kept as long as what tells it is the same.
+pub(super) type ExpectedRows =
+    Cached<(Same<Resources>, Same<Values<Configuration>>, Same<[HaGuestRequest]>), Arc<[ExpectedUp]>>;
 
 impl ClusterSources {
     /// The rows that may be served at this moment.
@@ -131,20 +138,34 @@ impl ClusterSources {
             ha,
             tasks: self.tasks.rows(&shown, metrics),
             volumes: self.volumes.rows(&shown, resources.as_deref()),
-            replicas: self.replicas(&replication),
+            replicas: Arc::clone(&replication.replicas),
             inventory: self.inventory.rows(&shown, metrics),
             replication,
             depth: self.depth.rows(&shown, metrics),
         }
     }
 
-    fn expected_up(&self, resources: &Resources, ha: &HaRows) -> Arc<[ExpectedUp]> {
-        let requests = ha
-            .requests
+    fn expected_up(&self, resources: &Arc<Resources>, ha: &HaRows) -> Arc<[ExpectedUp]> {
+        let configurations = self.inventory.configurations();
+        let key = (
+            Same(Arc::clone(resources)),
+            Same(Arc::clone(&configurations)),
+            Same(Arc::clone(&ha.requests)),
+        );
+        self.expected_up
+            .of(key, || self.find_expected_up(resources, &configurations, &ha.requests))
+    }
+
+    fn find_expected_up(
+        &self,
+        resources: &Resources,
+        configurations: &Values<Configuration>,
+        requests: &[HaGuestRequest],
+    ) -> Arc<[ExpectedUp]> {
+        let requests = requests
             .iter()
             .map(|request| ((request.kind, request.vmid), request.state));
         let requested: HashMap<GuestKey, &str> = requests.collect();
-        let configurations = self.inventory.configurations();
         let tag = self.settings.config.expected_up_tag.as_deref();
         let expected = resources.guests.iter().filter_map(|guest| {
             let key = (guest.kind, guest.vmid);
@@ -160,15 +181,6 @@ impl ClusterSources {
             })
         });
         expected.collect()
-    }
-
-    fn replicas(&self, replication: &ReplicationRows) -> Arc<[RecoveryPoint]> {
-        let points = replication::recovery_points(&replication.states).into_iter();
-        let row = |((kind, vmid), timestamp): (GuestKey, u64)| {
-            let id = format!("{}/{vmid}", kind.as_str());
-            RecoveryPoint::new(&self.name, &id, RecoverySource::Replication, timestamp)
-        };
-        points.map(row).collect()
     }
 
     fn shown(&self, selection: &Selection) -> Shown<'_> {

@@ -258,18 +258,13 @@ impl<T> Schedule<T> {
         let mut records: BTreeMap<_, NodeRecord> = BTreeMap::new();
         for entry in self.guests.values().filter(|entry| entry.list == self.list) {
             let node = &entry.guest.node;
-            let row = records.entry(Arc::clone(node)).or_insert_with(|| {
-                let known = self.nodes.get(node);
-                let mut record = known.map(|node| node.record.clone()).unwrap_or_default();
-                let last_success = known.and_then(|node| node.last_success);
-                record.up = last_success.map(|_| true);
-                NodeRecord {
-                    record,
-                    last_success,
-                    damaged_rows: None,
-                }
-            });
-            if entry.failing || offline.contains(node) {
+            let row = match records.get_mut(node) {
+                Some(row) => row,
+                None => records
+                    .entry(Arc::clone(node))
+                    .or_insert(self.record(node, offline.contains(node))),
+            };
+            if entry.failing {
                 row.record.up = Some(false);
             }
             if let Some((value, _)) = &entry.value {
@@ -277,6 +272,22 @@ impl<T> Schedule<T> {
             }
         }
         records
+    }
+
+    fn record(&self, node: &str, offline: bool) -> NodeRecord {
+        let known = self.nodes.get(node);
+        let mut record = known.map(|node| node.record.clone()).unwrap_or_default();
+        let last_success = known.and_then(|node| node.last_success);
+        record.up = if offline {
+            Some(false)
+        } else {
+            last_success.map(|_| true)
+        };
+        NodeRecord {
+            record,
+            last_success,
+            damaged_rows: None,
+        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! The backups that lie on storages, where the token may see them.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
 use super::{Known, Shown};
 use crate::pve::client::Client;
 use crate::sources::backup_volumes::{self, StorageBackups};
+use crate::sources::cached::Cached;
 use crate::sources::name::SourceName;
 use crate::sources::permissions::TokenPermissions;
 use crate::sources::resources::Resources;
@@ -21,10 +23,15 @@ pub(super) struct Volumes {
     cluster: Arc<str>,
     known: Arc<Known>,
     places: PerNode<StorageBackups>,
+    cached: Cached<Made, VolumeRows>,
 }
 
+/// What rows are made of: the places, when each was read and whether its storage is shared, the guests that exist, and those
+/// that are reported on.
+type Made = (Vec<(Arc<str>, Instant, bool)>, u64, u64);
+
 /// The rows.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct VolumeRows {
     /// Of guests that exist.
     pub volumes: Arc<[BackupVolumes]>,
@@ -46,6 +53,7 @@ impl Volumes {
             cluster: wiring.cluster.into(),
             known: Arc::clone(known),
             places: places.damaged_by(|value| Some(value.damaged_rows)),
+            cached: Cached::default(),
         }
     }
 
@@ -72,23 +80,30 @@ impl Volumes {
         let Some(resources) = resources.filter(|_| !places.is_empty()) else {
             return VolumeRows::default();
         };
-        let existing: BTreeSet<GuestKey> = resources.existing.iter().copied().collect();
         let is_shared = |storage: &str| {
             let mut rows = resources.storages.iter().filter(|row| *row.name == *storage);
             rows.any(|row| row.on_node.shared == Some(true))
         };
-        let (mut volumes, mut orphans) = (Vec::new(), Vec::new());
-        for (place, backups) in &places {
-            let (node, storage) = split(place);
-            let node = (!is_shared(storage)).then_some(node);
-            let (rows, orphan) = backups.value.rows(&self.cluster, storage, node, &existing);
-            volumes.extend(rows.into_iter().filter(|row| shown.placed.contains(row.guest)));
-            orphans.extend(orphan);
-        }
-        VolumeRows {
-            volumes: volumes.into(),
-            orphans: orphans.into(),
-        }
+        let read = places.iter();
+        let read = read.map(|(place, backups)| (Arc::clone(place), backups.at, is_shared(split(place).1)));
+        let mut existing = DefaultHasher::new();
+        resources.existing.hash(&mut existing);
+        let key = (read.collect(), existing.finish(), shown.placed.fingerprint());
+        self.cached.of(key, || {
+            let existing: BTreeSet<GuestKey> = resources.existing.iter().copied().collect();
+            let (mut volumes, mut orphans) = (Vec::new(), Vec::new());
+            for (place, backups) in &places {
+                let (node, storage) = split(place);
+                let node = (!is_shared(storage)).then_some(node);
+                let (rows, orphan) = backups.value.rows(&self.cluster, storage, node, &existing);
+                volumes.extend(rows.into_iter().filter(|row| shown.placed.contains(row.guest)));
+                orphans.extend(orphan);
+            }
+            VolumeRows {
+                volumes: volumes.into(),
+                orphans: orphans.into(),
+            }
+        })
     }
 }
 
@@ -99,11 +114,7 @@ impl Source for Volumes {
 
     /// No scrape waits for it: a backup server may take minutes to list what it has.
     fn refresh(&self, interval: Duration, _: tokio::time::Instant) -> Vec<BoxFuture<'_, ()>> {
-        for (place, held) in self.places.nodes() {
-            if held.need(self.places.pace(), interval).refresh {
-                self.places.start(&place, &held);
-            }
-        }
+        drop(self.places.start_due(|_| self.places.pace(), interval));
         Vec::new()
     }
 

@@ -59,7 +59,7 @@ impl Volumes {
         for row in &resources.storages {
             let holds_backups = row.on_node.content.split(',').any(|content| content == "backup");
             let wanted = holds_backups && row.on_node.up == Some(true) && permissions.lists_backups(&row.name);
-            if wanted && (row.on_node.shared != Some(true) || shared.insert(&row.name)) {
+            if wanted && (!is_shared(&resources, &row.name) || shared.insert(&row.name)) {
                 places.push(format!("{}/{}", row.node, row.name).into());
             }
         }
@@ -73,14 +73,14 @@ impl Volumes {
             return VolumeRows::default();
         };
         let existing: BTreeSet<GuestKey> = resources.existing.iter().copied().collect();
-        let is_shared = |storage: &str| {
-            let mut rows = resources.storages.iter().filter(|row| *row.name == *storage);
-            rows.any(|row| row.on_node.shared == Some(true))
-        };
-        let (mut volumes, mut orphans) = (Vec::new(), Vec::new());
+        let (mut volumes, mut orphans, mut shared) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (place, backups) in &places {
             let (node, storage) = split(place);
-            let node = (!is_shared(storage)).then_some(node);
+            let node = (!is_shared(resources, storage)).then_some(node);
+            // Two places of it stand beside each other until the next refresh when it has just become shared.
+            if node.is_none() && !shared.insert(storage) {
+                continue;
+            }
             let (rows, orphan) = backups.value.rows(&self.cluster, storage, node, &existing);
             volumes.extend(rows.into_iter().filter(|row| shown.admitted.contains(row.guest)));
             orphans.extend(orphan);
@@ -123,6 +123,12 @@ impl Source for Volumes {
         };
         self.places.outcomes().into_iter().map(split_place).collect()
     }
+}
+
+/// Whether a storage is shared: the row of one node that could not be read does not make it local there.
+fn is_shared(resources: &Resources, storage: &str) -> bool {
+    let mut rows = resources.storages.iter().filter(|row| *row.name == *storage);
+    rows.any(|row| row.on_node.shared == Some(true))
 }
 
 fn split(place: &str) -> (&str, &str) {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
 
 mod authorization;
+mod belongs;
 mod collection;
 mod each_fault;
 mod minority;

@@ -123,14 +123,52 @@ impl Simulated {
     pub async fn until_aging(&self, seconds: u64, what: &str, condition: impl Fn(&Exposition) -> bool) -> Exposition {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let seen = self.scrape().await;
+            let seen = scrape(&self.exporter).await;
             if condition(&seen) {
+                checked(&text(&self.exporter, Format::Classic).await, Format::Classic);
                 return seen;
             }
             assert!(Instant::now() < deadline, "never: {what}\n{}", listed(&seen));
             self.age(seconds);
             self.exporter.retry();
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Reads on, once a second, until there is nothing left to read: backup logs, configurations and snapshots are read one
+    /// by one, and tasks from the archives when they are missed. PVE's figures stay as they are.
+    pub async fn settle(&self) -> Exposition {
+        self.scrape().await;
+        let mut idle_seconds = 0;
+        for _ in 0..500 {
+            let calls = self.simulator.calls().received();
+            self.tick().await;
+            idle_seconds = if self.simulator.calls().received() == calls {
+                idle_seconds + 1
+            } else {
+                0
+            };
+            // Whoever has lost its turn gets it back within two seconds.
+            if idle_seconds == 4 {
+                return self.scrape().await;
+            }
+        }
+        panic!("it never ends to read");
+    }
+
+    /// Lets a second pass for the exporter, retries, and waits until what that has started has ended.
+    pub async fn tick(&self) {
+        self.age(1);
+        self.exporter.retry();
+        self.started().await;
+        self.idle().await;
+    }
+
+    /// Lets run what was spawned until its requests are out: exporter and simulator share this thread, and each turn polls
+    /// their sockets.
+    async fn started(&self) {
+        for _ in 0..64 {
+            tokio::task::yield_now().await;
         }
     }
 

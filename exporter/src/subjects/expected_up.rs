@@ -41,7 +41,7 @@ impl Reason {
 /// Why `guest` should run, or `None` where nothing says so.
 ///
 /// HA decides where it manages the guest: `ha_requested` is the state that it is asked for, and `ignored` is as if it were not
-/// managed. Else `tag` decides, and then `onboot`, which tells only what a boot of the node does: as long as the node starts its
+/// managed. While it is unknown for a guest that has a state in HA, nothing is expected. Else `tag` decides, and then `onboot`, which tells only what a boot of the node does: as long as the node starts its
 /// guests, and while it is dead (`node_uptime`, in seconds, is unknown), it tells nothing. What HA and the tag say holds on.
 #[must_use]
 pub fn expected(
@@ -55,6 +55,7 @@ pub fn expected(
         return None;
     }
     match ha_requested {
+        None if guest.ha_state.is_some() => return None,
         None | Some("ignored") => {}
         // `enabled` is an old name for it.
         Some("started" | "enabled") => return Some(Reason::Ha),
@@ -127,6 +128,17 @@ mod tests {
         assert_eq!(expected(Some("disabled")), None);
         assert_eq!(expected(Some("ignored")), Some(Reason::Tag));
         assert_eq!(expected(None), Some(Reason::Tag));
+    }
+
+    #[test]
+    fn nothing_is_expected_while_nobody_tells_what_ha_is_asked_for() {
+        let managed = Guest {
+            ha_state: Some("stopped".into()),
+            ..guest("prod", None)
+        };
+        let expected = |requested| expected(&managed, requested, Some(&config(Some(true))), LONG_UP, Some("prod"));
+        assert_eq!(expected(None), None);
+        assert_eq!(expected(Some("started")), Some(Reason::Ha));
     }
 
     #[test]

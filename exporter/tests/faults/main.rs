@@ -5,6 +5,8 @@ mod authorization;
 mod belongs;
 mod collection;
 mod each_fault;
+mod each_source;
 mod minority;
+mod one_by_one;
 #[path = "../support/mod.rs"]
 mod support;

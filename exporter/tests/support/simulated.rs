@@ -160,20 +160,15 @@ impl Simulated {
     pub async fn tick(&self) {
         self.age(1);
         self.exporter.retry();
-        self.started().await;
         self.idle().await;
     }
 
-    /// Lets run what was spawned until its requests are out: exporter and simulator share this thread, and each turn polls
-    /// their sockets.
-    async fn started(&self) {
+    /// Waits until no call is under way, nor about to start.
+    pub async fn idle(&self) {
+        // Exporter and simulator share this thread, and each turn polls their sockets: what was spawned gets its requests out.
         for _ in 0..64 {
             tokio::task::yield_now().await;
         }
-    }
-
-    /// Waits until no call is under way.
-    pub async fn idle(&self) {
         let deadline = Instant::now() + PATIENCE;
         let nodes = self.simulator.nodes();
         while nodes.iter().any(|node| self.simulator.running_calls(node) > 0) {

@@ -114,6 +114,20 @@ impl Simulated {
         self.scrape().await
     }
 
+    /// Moves both clocks on, and shows what there is when everything that is due has been read.
+    pub async fn later(&self, seconds: u64) -> Exposition {
+        self.advance(seconds);
+        self.scrape().await;
+        self.idle().await;
+        self.tick().await;
+        self.scrape().await
+    }
+
+    /// Puts an exporter that has just started in the place of this one.
+    pub fn restart_exporter(&mut self) {
+        (self.exporter, self.clock) = with_config(&[("main", cluster(&self.simulator))], |_| {});
+    }
+
     /// Scrapes and retries until `condition` holds.
     pub async fn until(&self, what: &str, condition: impl Fn(&Exposition) -> bool) -> Exposition {
         self.until_aging(0, what, condition).await

@@ -82,6 +82,7 @@ impl ClusterSources {
         let status = shown.whole(&self.status).map(|latest| latest.value);
         let version = shown.whole(&self.version).map(|latest| latest.value);
         let permissions = shown.whole(&self.permissions).map(|latest| latest.value);
+        let granted = self.permissions.held().latest().map(|latest| latest.value);
         let remembered = if resources.is_none() && shown.selection.contains(&SourceName::Resources) {
             self.remembered()
         } else {
@@ -130,7 +131,7 @@ impl ClusterSources {
                 .map_or_else(Arc::default, |resources| self.expected_up(resources, &ha)),
             ha,
             tasks: self.tasks.rows(&shown, metrics),
-            volumes: self.volumes.rows(&shown, resources.as_deref()),
+            volumes: self.volumes.rows(&shown, resources.as_deref(), granted.as_deref()),
             replicas: self.replicas(&replication),
             inventory: self.inventory.rows(&shown, metrics),
             replication,

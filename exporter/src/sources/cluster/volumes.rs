@@ -66,8 +66,13 @@ impl Volumes {
         self.places.set_nodes(&places);
     }
 
-    /// What it brings. Without the list of guests nobody can tell which backups are orphaned.
-    pub(super) fn rows(&self, shown: &Shown<'_>, resources: Option<&Resources>) -> VolumeRows {
+    /// What it brings. Without a list of all guests nobody can tell which backups are orphaned.
+    pub(super) fn rows(
+        &self,
+        shown: &Shown<'_>,
+        resources: Option<&Resources>,
+        permissions: Option<&TokenPermissions>,
+    ) -> VolumeRows {
         let places = shown.nodes(&self.places);
         let Some(resources) = resources.filter(|_| !places.is_empty()) else {
             return VolumeRows::default();
@@ -83,7 +88,7 @@ impl Volumes {
             }
             let (rows, orphan) = backups.value.rows(&self.cluster, storage, node, &existing);
             volumes.extend(rows.into_iter().filter(|row| shown.admitted.contains(row.guest)));
-            orphans.extend(orphan);
+            orphans.extend(orphan.filter(|_| permissions.is_some_and(TokenPermissions::lists_guests)));
         }
         VolumeRows {
             volumes: volumes.into(),

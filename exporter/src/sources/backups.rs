@@ -135,8 +135,8 @@ impl BackupLedger {
         }
     }
 
-    /// Notes that the log of `task` could not be read: after three attempts it is given up. A node or cluster that cannot be
-    /// reached is not held against the log.
+    /// Notes that the log of `task` could not be read: after three attempts it is given up. A node that cannot be reached
+    /// or hangs is not held against the log, nor a missing privilege.
     pub fn failed(&mut self, task: &FinishedBackup, error: &ApiError, now: Instant) {
         self.reading.failed(task, error, now);
     }

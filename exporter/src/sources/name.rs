@@ -206,7 +206,8 @@ impl SourceName {
     #[must_use]
     pub const fn cost(self) -> Cost {
         match self {
-            Self::Qemu | Self::Lxc | Self::Replication | Self::BackupVolumes => Cost::Slow,
+            Self::Qemu | Self::Lxc | Self::Replication => Cost::Slow,
+            Self::BackupVolumes => Cost::Storage,
             _ => Cost::Cheap,
         }
     }

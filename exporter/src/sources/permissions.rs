@@ -35,6 +35,12 @@ impl TokenPermissions {
     pub fn lists_tasks(&self) -> bool {
         granted(&self.all, "Sys.Audit", "/") != Some(false)
     }
+
+    /// Whether PVE lists all guests to the token.
+    #[must_use]
+    pub fn lists_guests(&self) -> bool {
+        granted(&self.all, "VM.Audit", "/vms") == Some(true)
+    }
 }
 
 /// The source; what it looks for is what the sources that are switched on need.
@@ -104,11 +110,11 @@ mod tests {
             all: permissions(body),
         };
         let auditor = token(r#"{"data":{"/":{"Datastore.Audit":1,"VM.Audit":1}}}"#);
-        assert!(!auditor.lists_backups("pbs"));
+        assert!(!auditor.lists_backups("pbs") && auditor.lists_guests());
         let of_one = token(
             r#"{"data":{"/":{"Datastore.Audit":1},"/storage/pbs":{"Datastore.Audit":0,"Datastore.AllocateSpace":0},"/vms":{"VM.Backup":1}}}"#,
         );
-        assert!(of_one.lists_backups("pbs") && !of_one.lists_backups("nas"));
+        assert!(of_one.lists_backups("pbs") && !of_one.lists_backups("nas") && !of_one.lists_guests());
         assert!(token(r#"{"data":{"/":{"Datastore.Audit":1,"Datastore.Allocate":1}}}"#).lists_backups("nas"));
     }
 

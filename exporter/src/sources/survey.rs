@@ -19,6 +19,7 @@ mod limiter;
 mod schedule;
 
 pub use limiter::Limiter;
+pub(crate) use schedule::is_of_the_node;
 
 use limiter::Permit;
 use schedule::{Ended, News, Schedule};

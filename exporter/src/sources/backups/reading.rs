@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::pve::error::{ApiError, FailureReason};
+use crate::pve::error::ApiError;
 use crate::sources::backups::FinishedBackup;
+use crate::sources::survey::is_of_the_node;
 
 /// How many logs from before the start are read at most.
 const BACKLOG: u32 = 200;
@@ -77,10 +78,7 @@ impl Reading {
                 0
             }
         };
-        let elsewhere = matches!(
-            error.reason(),
-            FailureReason::Unreachable | FailureReason::Tls | FailureReason::Unauthorized | FailureReason::Offline
-        );
+        let elsewhere = is_of_the_node(error) || matches!(error, ApiError::Forbidden { .. });
         let tries = before + u32::from(!elsewhere);
         let state = if tries < TRIES {
             let after = now + RETRY_AFTER * 5_u32.pow(tries.saturating_sub(1));

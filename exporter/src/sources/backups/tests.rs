@@ -64,9 +64,14 @@ fn ends(ledger: &BackupLedger, guests: &[Guest]) -> Vec<(u64, BackupResult, Opti
         .collect()
 }
 
-fn refused() -> ApiError {
-    ApiError::Forbidden {
+fn broken() -> ApiError {
+    status(500)
+}
+
+fn status(status: u16) -> ApiError {
+    ApiError::Status {
         path: "x".to_owned(),
+        status,
         problem: "y".to_owned(),
     }
 }
@@ -217,9 +222,21 @@ fn a_log_that_cannot_be_read_is_tried_three_times() {
     let offline = ApiError::Offline {
         node: "pve1".to_owned(),
     };
-    // A node that is offline costs none of them.
+    let forbidden = ApiError::Forbidden {
+        path: "x".to_owned(),
+        problem: "y".to_owned(),
+    };
+    // A node that is offline or hangs costs none of them, nor does a missing privilege.
+    let (hung, broken) = (status(596), broken());
     let mut at = 0;
-    for (error, pause) in [(&offline, 60), (&refused(), 60), (&offline, 60), (&refused(), 300)] {
+    for (error, pause) in [
+        (&offline, 60),
+        (&hung, 60),
+        (&broken, 60),
+        (&hung, 60),
+        (&forbidden, 60),
+        (&broken, 300),
+    ] {
         assert!(ledger.wanted(&finished, after(at)).is_some());
         ledger.failed(&finished[0], error, after(at));
         assert_eq!(ledger.wanted(&finished, after(at + pause - 1)), None);
@@ -227,7 +244,7 @@ fn a_log_that_cannot_be_read_is_tried_three_times() {
     }
     assert!(ledger.wanted(&finished, after(at)).is_some());
     assert_eq!(ledger.unreadable(), 0);
-    ledger.failed(&finished[0], &refused(), after(at));
+    ledger.failed(&finished[0], &broken, after(at));
     assert_eq!(ledger.unreadable(), 1);
     assert_eq!(ledger.wanted(&finished, after(1_000_000)), None);
 }
@@ -239,7 +256,7 @@ fn a_log_is_entered_once() {
     let task = task(Some(100), 100);
     ledger.consume(&task, vec![], now);
     ledger.consume(&task, vec![attempt(QEMU, 100, 100, BackupResult::Ok)], now);
-    ledger.failed(&task, &refused(), now);
+    ledger.failed(&task, &broken(), now);
     assert!(ledger.rows(&guests).is_empty());
     assert_eq!(ledger.wanted(&[task], now), None);
 }

@@ -67,37 +67,46 @@ impl Volumes {
         for row in &resources.storages {
             let holds_backups = row.on_node.content.split(',').any(|content| content == "backup");
             let wanted = holds_backups && row.on_node.up == Some(true) && permissions.lists_backups(&row.name);
-            if wanted && (row.on_node.shared != Some(true) || shared.insert(&row.name)) {
+            if wanted && (!is_shared(&resources, &row.name) || shared.insert(&row.name)) {
                 places.push(format!("{}/{}", row.node, row.name).into());
             }
         }
         self.places.set_nodes(&places);
     }
 
-    /// What it brings. Without the list of guests nobody can tell which backups are orphaned.
-    pub(super) fn rows(&self, shown: &Shown<'_>, resources: Option<&Resources>) -> VolumeRows {
+    /// What it brings. Without a list of all guests nobody can tell which backups are orphaned.
+    pub(super) fn rows(
+        &self,
+        shown: &Shown<'_>,
+        resources: Option<&Resources>,
+        permissions: Option<&TokenPermissions>,
+    ) -> VolumeRows {
         let places = shown.nodes(&self.places);
         let Some(resources) = resources.filter(|_| !places.is_empty()) else {
             return VolumeRows::default();
         };
-        let is_shared = |storage: &str| {
-            let mut rows = resources.storages.iter().filter(|row| *row.name == *storage);
-            rows.any(|row| row.on_node.shared == Some(true))
-        };
+        let lists_guests = permissions.is_some_and(TokenPermissions::lists_guests);
         let read = places.iter();
-        let read = read.map(|(place, backups)| (Arc::clone(place), backups.at, is_shared(split(place).1)));
+        let read = read.map(|(place, backups)| {
+            let shared = is_shared(resources, split(place).1);
+            (Arc::clone(place), backups.at, shared)
+        });
         let mut existing = DefaultHasher::new();
-        resources.existing.hash(&mut existing);
+        (&resources.existing, lists_guests).hash(&mut existing);
         let key = (read.collect(), existing.finish(), shown.placed.fingerprint());
         self.cached.of(key, || {
             let existing: BTreeSet<GuestKey> = resources.existing.iter().copied().collect();
-            let (mut volumes, mut orphans) = (Vec::new(), Vec::new());
+            let (mut volumes, mut orphans, mut shared) = (Vec::new(), Vec::new(), BTreeSet::new());
             for (place, backups) in &places {
                 let (node, storage) = split(place);
-                let node = (!is_shared(storage)).then_some(node);
+                let node = (!is_shared(resources, storage)).then_some(node);
+                // Two places of it stand beside each other until the next refresh when it has just become shared.
+                if node.is_none() && !shared.insert(storage) {
+                    continue;
+                }
                 let (rows, orphan) = backups.value.rows(&self.cluster, storage, node, &existing);
                 volumes.extend(rows.into_iter().filter(|row| shown.placed.contains(row.guest)));
-                orphans.extend(orphan);
+                orphans.extend(orphan.filter(|_| lists_guests));
             }
             VolumeRows {
                 volumes: volumes.into(),
@@ -134,6 +143,12 @@ impl Source for Volumes {
         };
         self.places.outcomes().into_iter().map(split_place).collect()
     }
+}
+
+/// Whether a storage is shared: the row of one node that could not be read does not make it local there.
+fn is_shared(resources: &Resources, storage: &str) -> bool {
+    let mut rows = resources.storages.iter().filter(|row| *row.name == *storage);
+    rows.any(|row| row.on_node.shared == Some(true))
 }
 
 fn split(place: &str) -> (&str, &str) {

@@ -118,8 +118,11 @@ struct Ledger {
     finished: Vec<FinishedBackup>,
     /// Changes with every log that is read, and whatever else changes what is known.
     revision: u64,
-    observed: Option<(Same<[Guest]>, Same<Values<Configuration>>)>,
+    observed: Option<Observed>,
 }
+
+/// The guests and configurations that were last looked at.
+type Observed = (Same<[Guest]>, Same<Values<Configuration>>);
 
 type CachedFor<T> = Cached<(u64, Same<[Guest]>), Arc<[T]>>;
 

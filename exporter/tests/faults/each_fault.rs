@@ -222,7 +222,7 @@ cases! {
             Whole("ha_status", "forbidden"), Whole("ha_rules", "forbidden"), EachNode("node_status", "forbidden")],
         shows: |seen| seen.samples("pve_permission_granted").all(|sample| sample.value == 0.0),
         // No guest is listed any more, and no task of others.
-        changes: |_, sample| of_any(&["resources", "permissions", "replication_jobs", "backup_volumes"], sample)
+        changes: |_, sample| of_any(&["resources", "permissions", "tasks", "replication_jobs", "backup_volumes"], sample)
             || of_guest(sample) || sample.name == "pve_task_history_gaps_total",
         loses: |_, sample| of_any(&["cluster_status", "node_status", "metrics_export", "backup_jobs", "backup_coverage",
             "ha_manager", "ha_status", "ha_rules"], sample),

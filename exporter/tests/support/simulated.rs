@@ -67,10 +67,14 @@ impl Simulated {
         Self::with(options(), |_| {}).await
     }
 
-    /// One with other options, and the configuration changed. Its cluster is `main`.
+    /// One with other options, and the configuration changed. Its cluster is `main`, and drives and interfaces have counters.
     pub async fn with(options: Options, change: impl FnOnce(&mut Config)) -> Self {
         let simulator = Simulator::start(options).await.unwrap();
-        let (exporter, clock) = with_config(&[("main", cluster(&simulator))], change);
+        let (exporter, clock) = with_config(&[("main", cluster(&simulator))], |config| {
+            config.metrics.guest_drives = true;
+            config.metrics.guest_interfaces = true;
+            change(config);
+        });
         Self {
             simulator,
             exporter,

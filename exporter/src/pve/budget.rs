@@ -13,15 +13,12 @@ pub enum Cost {
     Cheap,
     /// Forks, QMP, slow tools or the network: one may be in flight per node.
     Slow,
-    /// A storage that may keep the node waiting for minutes: one may be in flight per node, and beside it a slow one, which does
-    /// not wait for it.
-    Storage,
 }
 
 /// Requests in flight at the node that executes them.
 const PER_NODE: usize = 2;
 
-/// Those of them that are slow, and those that wait for a storage.
+/// Those of them that are slow.
 const SLOW_PER_NODE: usize = 1;
 
 /// Requests in flight through one endpoint. PVE gives a hung node 30 s, so those for other nodes leave some places free for
@@ -45,10 +42,8 @@ impl Budget {
         let node = node.map_or_else(|| unknown(endpoint), known);
         // The scarcest place first: who waits for it must not keep others from the rest.
         let mut wanted = Vec::with_capacity(4);
-        match cost {
-            Cost::Cheap => {}
-            Cost::Slow => wanted.push((format!("slow {node}"), SLOW_PER_NODE)),
-            Cost::Storage => wanted.push((format!("storage {node}"), SLOW_PER_NODE)),
+        if cost == Cost::Slow {
+            wanted.push((format!("slow {node}"), SLOW_PER_NODE));
         }
         wanted.push((node, PER_NODE));
         if for_other_node {
@@ -114,17 +109,6 @@ mod tests {
         assert!(at_once(budget.take(Some("pve2"), &a, Cost::Slow, true)).is_some());
         drop((slow, cheap));
         assert!(at_once(budget.take(Some("pve1"), &a, Cost::Slow, true)).is_some());
-    }
-
-    #[test]
-    fn a_slow_request_does_not_wait_for_a_storage() {
-        let (budget, a) = (Budget::default(), url("a"));
-        let take = |cost| at_once(budget.take(Some("pve1"), &a, cost, true));
-        let storage = take(Cost::Storage).unwrap();
-        assert!(take(Cost::Storage).is_none());
-        let slow = take(Cost::Slow).unwrap();
-        assert!(take(Cost::Cheap).is_none(), "two in all");
-        drop((storage, slow));
     }
 
     #[test]

@@ -206,8 +206,7 @@ impl SourceName {
     #[must_use]
     pub const fn cost(self) -> Cost {
         match self {
-            Self::Qemu | Self::Lxc | Self::Replication => Cost::Slow,
-            Self::BackupVolumes => Cost::Storage,
+            Self::Qemu | Self::Lxc | Self::Replication | Self::BackupVolumes => Cost::Slow,
             _ => Cost::Cheap,
         }
     }

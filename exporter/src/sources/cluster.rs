@@ -70,8 +70,12 @@ const MAIN: [SourceName; 5] = [
     SourceName::Permissions,
 ];
 
-/// What others have to tell first which nodes to ask.
-const LAST: [SourceName; 2] = [SourceName::TaskArchive, SourceName::Replication];
+/// What others have to tell first which nodes to ask, and what may hold a node's only slow place for long.
+const LAST: [SourceName; 3] = [
+    SourceName::TaskArchive,
+    SourceName::Replication,
+    SourceName::BackupVolumes,
+];
 
 /// The sources that a scrape asks for.
 pub type Selection = BTreeSet<SourceName>;

@@ -22,6 +22,15 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_s
 /// The same where a privilege is missing: somebody has to grant it first, and each refusal costs PVE a new connection.
 const FORBIDDEN_BACK_OFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
 
+/// How long a source that fails is left alone at least.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rests {
+    /// After any failure.
+    pub least: Duration,
+    /// After one of which PVE may not know: it goes on with a call that nobody waits for any more, in one of three workers.
+    pub abandoned: Duration,
+}
+
 /// A failure whose retry is overdue by this much is old news, since nobody has scraped for so long.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
@@ -73,6 +82,7 @@ pub struct Held<T> {
     /// What log lines call it, such as `main/resources` or `main/node_status/pve1`.
     title: String,
     clock: Clock,
+    rests: Rests,
     state: Mutex<State<T>>,
     ended: watch::Sender<u64>,
 }
@@ -90,6 +100,12 @@ impl<T: Send + Sync + 'static> Held<T> {
     /// Holds nothing yet.
     #[must_use]
     pub fn new(title: String, clock: Clock) -> Arc<Self> {
+        Self::resting(title, clock, Rests::default())
+    }
+
+    /// Holds nothing yet, and leaves alone for longer what has failed.
+    #[must_use]
+    pub fn resting(title: String, clock: Clock, rests: Rests) -> Arc<Self> {
         let state = State {
             latest: None,
             record: Record::default(),
@@ -99,6 +115,7 @@ impl<T: Send + Sync + 'static> Held<T> {
         Arc::new(Self {
             title,
             clock,
+            rests,
             state: Mutex::new(state),
             ended: watch::Sender::new(0),
         })
@@ -211,7 +228,8 @@ impl<T: Send + Sync + 'static> Held<T> {
         let mut ended = self.ended.subscribe();
         let seen = {
             let state = self.lock();
-            if !state.running || state.overdue {
+            if !state.running || state.overdue || deadline <= tokio::time::Instant::now() {
+                // Nobody has waited whose time was over before.
                 return;
             }
             *ended.borrow_and_update()
@@ -265,7 +283,11 @@ impl<T: Send + Sync + 'static> Held<T> {
                 let back_off = match error {
                     ApiError::Resting(_) => BACK_OFF.0,
                     ApiError::Forbidden { .. } => doubling(FORBIDDEN_BACK_OFF, times),
-                    _ => doubling(BACK_OFF, times),
+                    ApiError::Offline { .. } => doubling(BACK_OFF, times),
+                    ApiError::Timeout { .. } | ApiError::Status { status: 595.., .. } => {
+                        doubling(BACK_OFF, times).max(self.rests.abandoned)
+                    }
+                    _ => doubling(BACK_OFF, times).max(self.rests.least),
                 };
                 // While an endpoint or the token rests nothing is sent: that is one failure, however often it is looked at.
                 if news || !resting {
@@ -426,6 +448,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_call_that_pve_may_still_work_on_is_not_repeated_soon() {
+        let clock = Clock::default();
+        let rests = Rests {
+            least: 30 * SECOND,
+            abandoned: 120 * SECOND,
+        };
+        let held = Held::resting("t".to_owned(), clock.clone(), rests);
+        let timeout = || ApiError::Timeout {
+            endpoint: "e".to_owned(),
+            path: "/p".to_owned(),
+            limit: SECOND,
+        };
+        for (error, rest) in [(timeout(), 120), (ApiError::Interrupted, 30), (offline(), 20)] {
+            refreshed(&held, Err(error)).await;
+            clock.advance((rest - 1) * SECOND);
+            assert!(!held.retry_is_due(), "{rest}");
+            clock.advance(SECOND);
+            assert!(held.retry_is_due(), "{rest}");
+        }
+    }
+
+    #[tokio::test]
     async fn nobody_waits_twice_for_a_refresh_that_takes_too_long() {
         let held: Arc<Held<u32>> = Held::new("t".to_owned(), Clock::default());
         let gate = Arc::new(tokio::sync::Notify::new());
@@ -442,6 +486,15 @@ mod tests {
             }
         );
         held.ended(tokio::time::Instant::now()).await;
+        assert_eq!(
+            held.need(FAST, SECOND),
+            Need {
+                refresh: false,
+                wait: true
+            },
+            "who comes too late has not waited"
+        );
+        held.ended(tokio::time::Instant::now() + Duration::from_millis(1)).await;
         assert_eq!(held.need(FAST, SECOND), NOTHING);
         held.ended(far()).await;
         gate.notify_one();

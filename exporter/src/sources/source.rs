@@ -9,11 +9,15 @@ use futures_util::future::BoxFuture;
 
 use crate::clock::Clock;
 use crate::config::SourcePolicy;
+use crate::pve::budget::Cost;
 use crate::pve::client::Client;
 use crate::pve::error::ApiError;
-use crate::sources::held::{Dated, Held, Record};
+use crate::sources::held::{Dated, Held, Record, Rests};
 use crate::sources::name::SourceName;
 use crate::sources::pace::Pace;
+
+/// How long a node may go on with a call that nobody waits for any more: as long as it asks a backup server.
+const LONGEST_CALL: Duration = Duration::from_secs(120);
 
 /// How a source fared, at one node where it is kept per node.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +81,17 @@ impl Wiring<'_> {
         }
     }
 
+    fn rests(&self, source: SourceName) -> Rests {
+        let least = source.least_max_age();
+        match source.cost() {
+            Cost::Cheap => Rests::default(),
+            Cost::Slow => Rests {
+                least,
+                abandoned: self.pace(source).max_age.max(LONGEST_CALL),
+            },
+        }
+    }
+
     /// A source of the whole cluster, read with `fetch`.
     pub fn whole<T, F>(&self, source: SourceName, fetch: impl Fn(Arc<Client>) -> F + Send + Sync + 'static) -> Whole<T>
     where
@@ -87,7 +102,11 @@ impl Wiring<'_> {
         Whole {
             name: source,
             pace: self.pace(source),
-            held: Held::new(format!("{}/{}", self.cluster, source.as_str()), self.clock.clone()),
+            held: Held::resting(
+                format!("{}/{}", self.cluster, source.as_str()),
+                self.clock.clone(),
+                self.rests(source),
+            ),
             fetch: Box::new(move || Box::pin(limit.clone().apply(fetch(Arc::clone(&client))))),
             damaged: |_| None,
         }
@@ -110,6 +129,7 @@ impl Wiring<'_> {
             title: format!("{}/{}", self.cluster, source.as_str()),
             began: self.clock.now(),
             clock: self.clock.clone(),
+            rests: self.rests(source),
             nodes: Mutex::default(),
             fetch: Box::new(move |node| Box::pin(limit.clone().apply(fetch(Arc::clone(&client), node)))),
             damaged: |_| None,
@@ -215,6 +235,7 @@ pub struct PerNode<T> {
     title: String,
     clock: Clock,
     began: Instant,
+    rests: Rests,
     nodes: Mutex<BTreeMap<Arc<str>, Arc<Held<T>>>>,
     fetch: NodeFetch<T>,
     damaged: fn(&T) -> Option<u64>,
@@ -241,7 +262,7 @@ impl<T: Send + Sync + 'static> PerNode<T> {
         for node in listed {
             nodes
                 .entry(Arc::clone(node))
-                .or_insert_with(|| Held::new(format!("{}/{node}", self.title), self.clock.clone()));
+                .or_insert_with(|| Held::resting(format!("{}/{node}", self.title), self.clock.clone(), self.rests));
         }
     }
 

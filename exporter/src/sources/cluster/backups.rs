@@ -123,9 +123,6 @@ struct Ledger {
     observed: Option<Observed>,
 }
 
-/// The guests and configurations that were last looked at.
-type Observed = (Same<[Guest]>, Same<Values<Configuration>>);
-
 type CachedFor<T> = Cached<(u64, Same<[Guest]>), Arc<[T]>>;
 
 /// The logs of vzdump tasks, each read once when its task has ended.

@@ -119,8 +119,11 @@ impl<T> Schedule<T> {
                 .guests
                 .entry((guest.kind, guest.vmid))
                 .or_insert_with(|| Entry::new(guest, before, now));
-            // One that is listed again has its value served again.
-            self.changed |= entry.list != before;
+            if entry.list != before {
+                // One that is listed again has its value served again, and is read soon: it may be another one of that number.
+                self.changed = true;
+                (entry.due, entry.renewal) = (now, false);
+            }
             (entry.list, entry.listed_at) = (self.list, now);
             entry.note(guest, now);
         }
@@ -774,8 +777,8 @@ mod tests {
         simulation.pass(10, at_once);
         assert_eq!(
             (served(&mut simulation), simulation.reads.len()),
-            (vec![1, 2], 2),
-            "it is remembered"
+            (vec![1, 2], 3),
+            "it is remembered, and read soon"
         );
         simulation.change(vec![guest(1, "a", 41)]);
         simulation.pass(HOUR + 1, at_once);
@@ -783,7 +786,7 @@ mod tests {
         simulation.pass(1, at_once);
         simulation.change(vec![guest(1, "a", 10_000), guest(2, "a", 10_000)]);
         simulation.pass(5, at_once);
-        assert_eq!(simulation.reads_of(2).len(), 2, "it was forgotten after an hour");
+        assert_eq!(simulation.reads_of(2).len(), 3, "it was forgotten after an hour");
         simulation.second += 24 * HOUR;
         assert_eq!(served(&mut simulation), [0; 0], "too old");
     }

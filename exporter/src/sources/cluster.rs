@@ -70,12 +70,11 @@ const MAIN: [SourceName; 5] = [
     SourceName::Permissions,
 ];
 
-/// What others have to tell first which nodes to ask, and what may hold a node's only slow place for long.
-const LAST: [SourceName; 3] = [
-    SourceName::TaskArchive,
-    SourceName::Replication,
-    SourceName::BackupVolumes,
-];
+/// What others have to tell first which nodes to ask.
+const AFTER: [SourceName; 2] = [SourceName::TaskArchive, SourceName::Replication];
+
+/// What no scrape waits for and may hold a node's only slow place for long: it comes last, so that it holds up nothing.
+const BEHIND: [SourceName; 1] = [SourceName::BackupVolumes];
 
 /// The sources that a scrape asks for.
 pub type Selection = BTreeSet<SourceName>;
@@ -232,7 +231,9 @@ impl ClusterSources {
         self.depth.find_nodes();
         self.volumes
             .find_places(self.permissions.held().latest().map(|latest| latest.value).as_deref());
-        let rest = |source| !MAIN.contains(&source) && !LAST.contains(&source) && source != SourceName::NodeStatus;
+        let early = |source| MAIN.contains(&source) || source == SourceName::NodeStatus;
+        let late = |source| AFTER.contains(&source) || BEHIND.contains(&source);
+        let rest = |source| !early(source) && !late(source);
         let node_status = async {
             if needed.contains(&SourceName::NodeStatus) {
                 self.refresh_node_status(interval, deadline).await;
@@ -240,8 +241,10 @@ impl ClusterSources {
         };
         tokio::join!(self.refresh_some(&needed, rest, interval, deadline), node_status);
         self.replication.find_owners();
-        self.refresh_some(&needed, |source| LAST.contains(&source), interval, deadline)
-            .await;
+        for step in [&AFTER[..], &BEHIND] {
+            self.refresh_some(&needed, |source| step.contains(&source), interval, deadline)
+                .await;
+        }
     }
 
     async fn refresh_main(&self, needed: &Selection, interval: Duration, deadline: tokio::time::Instant) {

@@ -174,6 +174,7 @@ impl Simulated {
                 self.tick().await;
             }
         }
-        panic!("{what}: never seen");
+        let seen = scrape(&self.exporter).await;
+        panic!("{what}: never seen\n{:#?}", samples(&seen).keys().collect::<Vec<_>>());
     }
 }

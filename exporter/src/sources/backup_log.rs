@@ -10,8 +10,8 @@ use crate::pve::api;
 use crate::pve::budget::Cost;
 use crate::pve::client::{Client, Request};
 use crate::pve::error::{ApiError, DecodeError};
+use crate::pve::task_status::TaskResult;
 use crate::sources::backups::FinishedBackup;
-use crate::subjects::backup::BackupResult;
 
 /// How one backup of one guest went.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ pub struct Attempt {
     /// Seconds, of an attempt that succeeded.
     pub duration: Option<u64>,
     /// `Unknown` when it neither finished nor failed; `Warning` when it finished and something was complained of.
-    pub result: BackupResult,
+    pub result: TaskResult,
     /// Bytes of the archive; on a Proxmox Backup Server of the guest's disks or files.
     pub size: Option<u64>,
     /// Bytes read from a virtual machine's disks, or of a container's files that were archived.
@@ -86,7 +86,7 @@ fn attempts<S: AsRef<str>>(lines: impl IntoIterator<Item = S>, task: &FinishedBa
             started,
             finished,
             duration: run.duration,
-            result: run.result.unwrap_or(BackupResult::Unknown),
+            result: run.result.unwrap_or(TaskResult::Unknown),
             size: run.size,
             transferred: run.transferred,
             freeze_skipped: run.freeze_skipped,
@@ -94,7 +94,7 @@ fn attempts<S: AsRef<str>>(lines: impl IntoIterator<Item = S>, task: &FinishedBa
             storage: log.storage.clone(),
         })
         .collect();
-    if let (true, BackupResult::Error, Some(vmid)) = (attempts.is_empty(), task.result, task.vmid) {
+    if let (true, TaskResult::Error, Some(vmid)) = (attempts.is_empty(), task.result, task.vmid) {
         // It did not come to the guest at all: the lock was not free in time, say.
         attempts.push(Attempt {
             vmid,
@@ -102,7 +102,7 @@ fn attempts<S: AsRef<str>>(lines: impl IntoIterator<Item = S>, task: &FinishedBa
             started: task.start,
             finished: task.end,
             duration: None,
-            result: BackupResult::Error,
+            result: TaskResult::Error,
             size: None,
             transferred: None,
             freeze_skipped: None,

@@ -11,7 +11,7 @@ use crate::pve::error::ApiError;
 use crate::pve::task_status::TaskResult;
 use crate::sources::backup_log::Attempt;
 use crate::sources::backups::reading::Reading;
-use crate::subjects::backup::{Backup, BackupResult, BackupSuccess};
+use crate::subjects::backup::{Backup, BackupSuccess};
 use crate::subjects::guest::Guest;
 use crate::subjects::recovery_point::{RecoveryPoint, RecoverySource};
 
@@ -32,7 +32,7 @@ pub struct FinishedBackup {
     /// Unix seconds.
     pub end: u64,
     /// How the task ended.
-    pub result: BackupResult,
+    pub result: TaskResult,
 }
 
 impl From<crate::sources::tasks::FinishedBackup> for FinishedBackup {
@@ -43,12 +43,7 @@ impl From<crate::sources::tasks::FinishedBackup> for FinishedBackup {
             vmid: task.id.parse().ok(),
             start: task.start.into(),
             end: task.end.into(),
-            result: match task.result {
-                TaskResult::Ok => BackupResult::Ok,
-                TaskResult::Warning => BackupResult::Warning,
-                TaskResult::Error => BackupResult::Error,
-                TaskResult::Unknown => BackupResult::Unknown,
-            },
+            result: task.result,
         }
     }
 }
@@ -161,8 +156,8 @@ impl BackupLedger {
         }
         let entry = self.guests.entry(key).or_insert_with(|| Entry::new(now));
         // Logs come in any order. Of two at the same second the better stays, so that the order does not matter.
-        let rank = |attempt: &Attempt| (attempt.finished, attempt.started, attempt.result.is_success());
-        if attempt.result.is_success()
+        let rank = |attempt: &Attempt| (attempt.finished, attempt.started, attempt.result.succeeded());
+        if attempt.result.succeeded()
             && entry
                 .last_success
                 .as_ref()

@@ -4,38 +4,7 @@ use std::sync::Arc;
 
 use crate::metrics::labels::Identity;
 use crate::metrics::table::{Metric, Subject, Unit};
-
-/// How a backup or a task ended, as PVE classes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackupResult {
-    /// Without complaint.
-    Ok,
-    /// There is a backup, and something was complained of.
-    Warning,
-    /// There is no backup.
-    Error,
-    /// It was killed, or nobody saw its end.
-    Unknown,
-}
-
-impl BackupResult {
-    /// The label value.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Whether there is a backup.
-    #[must_use]
-    pub const fn is_success(self) -> bool {
-        matches!(self, Self::Ok | Self::Warning)
-    }
-}
+use crate::pve::task_status::TaskResult;
 
 /// The backups of one guest.
 #[derive(Clone, Debug)]
@@ -43,7 +12,7 @@ pub struct Backup {
     /// `pve_cluster` and `id`.
     pub identity: Identity,
     /// When its last backup ended, in Unix seconds, and how that ended.
-    pub last_attempt: Option<(u64, BackupResult)>,
+    pub last_attempt: Option<(u64, TaskResult)>,
     /// Its last backup that succeeded.
     pub last_success: Option<BackupSuccess>,
 }

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use crate::config::GuestKind;
 use crate::pve::perl::float_to_whole;
-use crate::subjects::backup::BackupResult;
+use crate::pve::task_status::TaskResult;
 
 /// A log.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub(super) struct Run {
     /// In seconds, of a run that succeeded.
     pub(super) duration: Option<u64>,
     /// `None` when it neither finished nor failed.
-    pub(super) result: Option<BackupResult>,
+    pub(super) result: Option<TaskResult>,
     pub(super) size: Option<u64>,
     pub(super) transferred: Option<u64>,
     pub(super) freeze_skipped: Option<bool>,
@@ -51,7 +51,7 @@ pub(super) struct Run {
 impl Run {
     /// Whether lines about this guest may still come.
     fn open(&self) -> bool {
-        self.finished.is_none() && matches!(self.result, None | Some(BackupResult::Error))
+        self.finished.is_none() && matches!(self.result, None | Some(TaskResult::Error))
     }
 }
 
@@ -98,7 +98,7 @@ impl Log {
         let failed = number_after(text, "Backup of VM ").filter(|(_, rest)| rest.starts_with(" failed - "));
         match (self.runs.last_mut().filter(|run| run.open()), failed) {
             (Some(run), Some((vmid, _))) if run.vmid == vmid => {
-                (run.result, run.complaint) = (Some(BackupResult::Error), true)
+                (run.result, run.complaint) = (Some(TaskResult::Error), true)
             }
             // While one guest is being backed up vzdump says nothing of another: the words came from elsewhere.
             (Some(run), _) => {
@@ -110,7 +110,7 @@ impl Log {
             // Some failures come before the start is announced.
             (None, Some((vmid, _))) => self.runs.push(Run {
                 vmid,
-                result: Some(BackupResult::Error),
+                result: Some(TaskResult::Error),
                 ..Run::default()
             }),
             (None, None) => {}
@@ -121,8 +121,8 @@ impl Log {
 impl Run {
     fn complain(&mut self) {
         self.complaint = true;
-        if self.result == Some(BackupResult::Ok) {
-            self.result = Some(BackupResult::Warning);
+        if self.result == Some(TaskResult::Ok) {
+            self.result = Some(TaskResult::Warning);
         }
     }
 
@@ -133,7 +133,7 @@ impl Run {
                 self.finished = local(time);
             }
         } else if let Some(time) = text.strip_prefix("Failed at ") {
-            if self.result == Some(BackupResult::Error) && self.finished.is_none() {
+            if self.result == Some(TaskResult::Error) && self.finished.is_none() {
                 self.finished = local(time);
             }
         } else if self.open() {
@@ -147,9 +147,9 @@ impl Run {
         } else if let Some(duration) = finished(text, self.vmid) {
             self.duration = Some(duration);
             self.result = Some(if self.complaint {
-                BackupResult::Warning
+                TaskResult::Warning
             } else {
-                BackupResult::Ok
+                TaskResult::Ok
             });
         } else if let Some(mode) = text.strip_prefix("backup mode: ") {
             self.mode = ["snapshot", "suspend", "stop"].into_iter().find(|known| *known == mode);
@@ -398,41 +398,41 @@ INFO: Finished Backup of VM 200 (00:00:12)",
     #[test]
     fn a_freeze_that_was_wanted_and_did_not_happen_is_told() {
         for (lines, skipped, result) in [
-            ("", None, BackupResult::Ok),
+            ("", None, TaskResult::Ok),
             (
                 "INFO: issuing guest-agent 'fs-freeze' command\nINFO: issuing guest-agent 'fs-thaw' command",
                 Some(false),
-                BackupResult::Ok,
+                TaskResult::Ok,
             ),
             (
                 "INFO: skipping guest-agent 'fs-freeze', agent configured but not running?",
                 Some(true),
-                BackupResult::Ok,
+                TaskResult::Ok,
             ),
             (
                 "INFO: skipping guest filesystem freeze - agent configured but not running?",
                 Some(true),
-                BackupResult::Ok,
+                TaskResult::Ok,
             ),
             (
                 "INFO: skipping guest filesystem freeze - already frozen",
                 Some(false),
-                BackupResult::Ok,
+                TaskResult::Ok,
             ),
             (
                 "INFO: skipping guest filesystem freeze - disabled in VM options",
                 None,
-                BackupResult::Ok,
+                TaskResult::Ok,
             ),
             (
                 "INFO: skipping guest-agent 'fs-freeze', agent not configured in VM options",
                 None,
-                BackupResult::Ok,
+                TaskResult::Ok,
             ),
             (
                 "INFO: issuing guest-agent 'fs-freeze' command\nERROR: VM 100 qmp command 'guest-fsfreeze-freeze' failed - got timeout\nINFO: issuing guest-agent 'fs-thaw' command",
                 Some(true),
-                BackupResult::Warning,
+                TaskResult::Warning,
             ),
         ] {
             let runs = runs(&format!(
@@ -467,20 +467,17 @@ INFO: Finished Backup of VM 100 (00:00:03)
 INFO: Backup finished at 2026-11-20 04:50:14",
         );
         assert_eq!(runs.len(), 1);
-        assert_eq!(
-            (runs[0].result, runs[0].duration),
-            (Some(BackupResult::Warning), Some(3))
-        );
+        assert_eq!((runs[0].result, runs[0].duration), (Some(TaskResult::Warning), Some(3)));
     }
 
     #[test]
     fn a_failure_counts_for_its_own_guest_until_that_finishes() {
         let result = |lines: &str| runs(&format!("INFO: Starting Backup of VM 100 (qemu)\n{lines}"))[0].result;
         let failed = "ERROR: Backup of VM 100 failed - x";
-        assert_eq!(result(failed), Some(BackupResult::Error));
+        assert_eq!(result(failed), Some(TaskResult::Error));
         assert_eq!(result("ERROR: Backup of VM 999 failed - x"), None);
         let finished = format!("{failed}\nINFO: Finished Backup of VM 100 (00:00:03)");
-        assert_eq!(result(&finished), Some(BackupResult::Warning));
+        assert_eq!(result(&finished), Some(TaskResult::Warning));
     }
 
     #[test]
@@ -499,9 +496,9 @@ ERROR: Backup job failed - interrupted by signal",
         assert_eq!(
             results,
             [
-                (999, Some(BackupResult::Error)),
+                (999, Some(TaskResult::Error)),
                 (101, None),
-                (102, Some(BackupResult::Warning)),
+                (102, Some(TaskResult::Warning)),
             ]
         );
         assert_eq!(runs[0].finished, runs[1].started);

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn task(vmid: Option<u32>, start: u64, end: u64, result: BackupResult) -> FinishedBackup {
+fn task(vmid: Option<u32>, start: u64, end: u64, result: TaskResult) -> FinishedBackup {
     FinishedBackup {
         node: "pve1".into(),
         upid: "UPID:pve1:0000024E:000488B4:6AFFD186:vzdump:201:root@pam:".into(),
@@ -30,7 +30,7 @@ fn of_container(started: u64, finished: u64, duration: u64, storage: &str) -> At
         started,
         finished,
         duration: Some(duration),
-        result: BackupResult::Ok,
+        result: TaskResult::Ok,
         size: Some(1 << 20),
         transferred: Some(2_088_960),
         freeze_skipped: None,
@@ -46,7 +46,7 @@ fn failed(vmid: u32, at: u64) -> Attempt {
         started: at,
         finished: at,
         duration: None,
-        result: BackupResult::Error,
+        result: TaskResult::Error,
         size: None,
         transferred: None,
         freeze_skipped: None,
@@ -57,7 +57,7 @@ fn failed(vmid: u32, at: u64) -> Attempt {
 
 #[test]
 fn the_recorded_logs_are_read() {
-    let (ok, error) = (BackupResult::Ok, BackupResult::Error);
+    let (ok, error) = (TaskResult::Ok, TaskResult::Error);
     let (first, second, last) = (1_795_150_214, 1_795_150_216, 1_795_150_491);
     let cases: [(&[u8], FinishedBackup, Attempt); 5] = [
         (
@@ -97,11 +97,11 @@ fn a_job_of_many_tells_of_each() {
     let body = include_bytes!("../../../tests/fixtures/pve-9/nodes__pve1__tasks__vzdump__log.json");
     // 2026-08-15 12:00:01 UTC.
     let start = 1_786_795_201;
-    let attempts = convert(body, &task(None, start, start + 64, BackupResult::Error)).unwrap();
+    let attempts = convert(body, &task(None, start, start + 64, TaskResult::Error)).unwrap();
     let expected = [
         Attempt {
             duration: Some(62),
-            result: BackupResult::Ok,
+            result: TaskResult::Ok,
             finished: start + 63,
             transferred: Some(32 << 30),
             storage: Some("pbs".into()),
@@ -124,11 +124,11 @@ fn a_task_that_was_killed_leaves_the_result_open() {
         "INFO:   3% (1.0 GiB of 32.0 GiB) in 3s, read: 1.0 MiB/s, write: 1.0 MiB/s",
     ];
     let start = 1_795_150_214;
-    let attempts = attempts(lines, &task(Some(100), start, start + 500, BackupResult::Unknown));
+    let attempts = attempts(lines, &task(Some(100), start, start + 500, TaskResult::Unknown));
     assert_eq!(
         attempts,
         [Attempt {
-            result: BackupResult::Unknown,
+            result: TaskResult::Unknown,
             finished: start + 500,
             ..failed(100, start)
         }]
@@ -140,7 +140,7 @@ fn a_task_that_never_came_to_its_guest_failed_for_it() {
     let lines = ["ERROR: can't acquire lock '/var/run/vzdump.lock' - got timeout"];
     let attempts_of = |vmid, result| attempts(lines, &task(vmid, 1000, 2000, result));
     assert_eq!(
-        attempts_of(Some(100), BackupResult::Error),
+        attempts_of(Some(100), TaskResult::Error),
         [Attempt {
             kind: None,
             finished: 2000,
@@ -148,9 +148,9 @@ fn a_task_that_never_came_to_its_guest_failed_for_it() {
             ..failed(100, 1000)
         }]
     );
-    assert_eq!(attempts_of(None, BackupResult::Error), []);
+    assert_eq!(attempts_of(None, TaskResult::Error), []);
     // The guest lives on another node by now.
-    assert_eq!(attempts_of(Some(100), BackupResult::Ok), []);
+    assert_eq!(attempts_of(Some(100), TaskResult::Ok), []);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn line() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_log_makes_the_reader_panic(lines in prop::collection::vec(line(), 0..40), start: u64, took: u64) {
-        let task = task(Some(100), start, start.saturating_add(took), BackupResult::Error);
+        let task = task(Some(100), start, start.saturating_add(took), TaskResult::Error);
         for attempt in attempts(&lines, &task) {
             prop_assert!(task.start <= attempt.started);
             prop_assert!(attempt.started <= attempt.finished);
@@ -234,9 +234,9 @@ proptest! {
                 finished: now + took,
                 duration: succeeded.then_some(took),
                 result: match ending {
-                    1 => BackupResult::Warning,
-                    2 => BackupResult::Error,
-                    _ => BackupResult::Ok,
+                    1 => TaskResult::Warning,
+                    2 => TaskResult::Error,
+                    _ => TaskResult::Ok,
                 },
                 size: succeeded.then_some(12 << 20),
                 transferred: None,
@@ -247,6 +247,6 @@ proptest! {
             now += took;
         }
         lines.push("TASK OK".to_owned());
-        prop_assert_eq!(attempts(&lines, &task(None, start, now + 1, BackupResult::Ok)), expected);
+        prop_assert_eq!(attempts(&lines, &task(None, start, now + 1, TaskResult::Ok)), expected);
     }
 }

@@ -27,11 +27,11 @@ fn task(vmid: Option<u32>, end: u64) -> FinishedBackup {
         vmid,
         start: end - 10,
         end,
-        result: BackupResult::Ok,
+        result: TaskResult::Ok,
     }
 }
 
-fn attempt(kind: Option<GuestKind>, vmid: u32, finished: u64, result: BackupResult) -> Attempt {
+fn attempt(kind: Option<GuestKind>, vmid: u32, finished: u64, result: TaskResult) -> Attempt {
     Attempt {
         vmid,
         kind,
@@ -50,7 +50,7 @@ fn attempt(kind: Option<GuestKind>, vmid: u32, finished: u64, result: BackupResu
 const QEMU: Option<GuestKind> = Some(GuestKind::Qemu);
 
 /// The ends of the last attempt and success, of each guest with a row.
-fn ends(ledger: &BackupLedger, guests: &[Guest]) -> Vec<(u64, BackupResult, Option<u64>)> {
+fn ends(ledger: &BackupLedger, guests: &[Guest]) -> Vec<(u64, TaskResult, Option<u64>)> {
     let rows = ledger.rows(guests);
     rows.iter()
         .map(|row| {
@@ -74,8 +74,8 @@ fn refused() -> ApiError {
 #[test]
 fn the_order_in_which_logs_are_read_does_not_matter() {
     let (now, guests) = (Instant::now(), machines(&[100]));
-    let (ok, error) = (BackupResult::Ok, BackupResult::Error);
-    let tasks = [(100, ok), (200, BackupResult::Warning), (300, error)];
+    let (ok, error) = (TaskResult::Ok, TaskResult::Error);
+    let tasks = [(100, ok), (200, TaskResult::Warning), (300, error)];
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
         let mut ledger = BackupLedger::default();
         ledger.observe(&guests, true, now);
@@ -97,7 +97,7 @@ fn a_kind_that_the_log_does_not_name_is_that_of_the_guest() {
     let (now, mut ledger) = (Instant::now(), BackupLedger::default());
     let guests = [guest(GuestKind::Lxc, 100)];
     ledger.observe(&guests, true, now);
-    let error = BackupResult::Error;
+    let error = TaskResult::Error;
     let attempts = vec![attempt(None, 100, 50, error), attempt(None, 999, 50, error)];
     ledger.consume(&task(None, 50), attempts, now);
     assert_eq!(ends(&ledger, &guests), [(50, error, None)]);
@@ -112,7 +112,7 @@ fn a_vmid_that_is_used_again_inherits_nothing() {
     let read = |ledger: &mut BackupLedger, end| {
         ledger.consume(
             &task(Some(100), end),
-            vec![attempt(QEMU, 100, end, BackupResult::Ok)],
+            vec![attempt(QEMU, 100, end, TaskResult::Ok)],
             now,
         );
     };
@@ -138,7 +138,7 @@ fn a_guest_is_forgotten_an_hour_after_a_quorate_list_last_had_it() {
     ledger.observe(&guests, true, start);
     ledger.consume(
         &task(Some(100), 100),
-        vec![attempt(QEMU, 100, 100, BackupResult::Ok)],
+        vec![attempt(QEMU, 100, 100, TaskResult::Ok)],
         start,
     );
     ledger.observe(&[], true, after(3599));
@@ -170,12 +170,12 @@ fn logs_are_read_from_the_newest_on_until_each_guest_has_a_backup() {
         read.push(next.end);
         let attempts = match next.end {
             100 => vec![
-                attempt(QEMU, 100, 100, BackupResult::Ok),
-                attempt(QEMU, 101, 99, BackupResult::Error),
+                attempt(QEMU, 100, 100, TaskResult::Ok),
+                attempt(QEMU, 101, 99, TaskResult::Error),
             ],
             30 => vec![
-                attempt(QEMU, 100, 30, BackupResult::Ok),
-                attempt(QEMU, 101, 29, BackupResult::Ok),
+                attempt(QEMU, 100, 30, TaskResult::Ok),
+                attempt(QEMU, 101, 29, TaskResult::Ok),
             ],
             _ => vec![],
         };
@@ -184,7 +184,7 @@ fn logs_are_read_from_the_newest_on_until_each_guest_has_a_backup() {
     assert_eq!(read, [100, 80, 30]);
     assert_eq!(
         ends(&ledger, &guests),
-        [(100, BackupResult::Ok, Some(100)), (99, BackupResult::Error, Some(29))]
+        [(100, TaskResult::Ok, Some(100)), (99, TaskResult::Error, Some(29))]
     );
     // What ends later is read once, whomever it is about.
     let later = [task(Some(555), 111), task(None, 30)];
@@ -238,7 +238,7 @@ fn a_log_is_entered_once() {
     ledger.observe(&guests, true, now);
     let task = task(Some(100), 100);
     ledger.consume(&task, vec![], now);
-    ledger.consume(&task, vec![attempt(QEMU, 100, 100, BackupResult::Ok)], now);
+    ledger.consume(&task, vec![attempt(QEMU, 100, 100, TaskResult::Ok)], now);
     ledger.failed(&task, &refused(), now);
     assert!(ledger.rows(&guests).is_empty());
     assert_eq!(ledger.wanted(&[task], now), None);

@@ -20,6 +20,10 @@ pub(super) struct Log {
     pub(super) storage: Option<Arc<str>>,
     /// Whether the job waited until another one had ended.
     pub(super) waited: bool,
+    /// Whether any line is vzdump's.
+    pub(super) begun: bool,
+    /// Nothing that follows is about a guest.
+    over: bool,
 }
 
 /// The part of a log that tells of one guest.
@@ -38,6 +42,10 @@ pub(super) struct Run {
     pub(super) transferred: Option<u64>,
     pub(super) freeze_skipped: Option<bool>,
     pub(super) mode: Option<&'static str>,
+    /// There is no data in the backup: every disk is left out.
+    pub(super) empty: bool,
+    /// When a Proxmox Backup Server was told that it began, in Unix seconds.
+    pub(super) started_utc: Option<i64>,
     /// There was a warning, or an error that vzdump survived.
     complaint: bool,
     /// The backup goes to a Proxmox Backup Server.
@@ -59,16 +67,22 @@ impl Run {
 pub(super) fn read<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Log {
     let mut log = Log::default();
     for line in lines {
+        if log.over {
+            break;
+        }
         let line = line.as_ref();
         if let Some(text) = line.strip_prefix("INFO: ") {
             log.info(text);
         } else if let Some(text) = line.strip_prefix("ERROR: ") {
             log.error(text);
-        } else if line.starts_with("WARN: ")
-            && let Some(run) = log.runs.last_mut()
-        {
-            run.complain();
+        } else if line.starts_with("WARN: ") {
+            if let Some(run) = log.runs.last_mut() {
+                run.complain();
+            }
+        } else {
+            continue;
         }
+        log.begun = true;
     }
     log
 }
@@ -83,6 +97,7 @@ impl Log {
             });
             return;
         }
+        self.over = text.starts_with("Backup job finished ");
         match self.runs.last_mut() {
             Some(run) => run.info(text),
             None if text.starts_with("trying to get global lock") => self.waited = true,
@@ -113,7 +128,8 @@ impl Log {
                 result: Some(TaskResult::Error),
                 ..Run::default()
             }),
-            (None, None) => {}
+            // An open run may have been told so by its guest.
+            (None, None) => self.over = text.starts_with("Backup job failed - "),
         }
     }
 }
@@ -153,8 +169,12 @@ impl Run {
             });
         } else if let Some(mode) = text.strip_prefix("backup mode: ") {
             self.mode = ["snapshot", "suspend", "stop"].into_iter().find(|known| *known == mode);
-        } else if text.starts_with("creating Proxmox Backup Server archive '") {
+        } else if let Some(archive) = text.strip_prefix("creating Proxmox Backup Server archive '") {
             self.pbs = true;
+            self.started_utc = archive_time(archive);
+        } else if text == "backup contains no disks" {
+            self.empty = true;
+            self.complain();
         } else if let Some(size) = text.strip_prefix("archive file size: ") {
             self.size = bytes(size);
         } else if self.kind == Some(GuestKind::Qemu) {
@@ -201,6 +221,13 @@ impl Run {
             self.size = Some(self.size.unwrap_or(0).saturating_add(size));
         }
     }
+}
+
+/// `vm/100/2026-08-15T12:00:02Z'`
+fn archive_time(archive: &str) -> Option<i64> {
+    let (_, time) = archive.strip_suffix("Z'")?.rsplit_once('/')?;
+    let (day, time) = time.split_once('T')?;
+    local(&format!("{day} {time}"))
 }
 
 /// `Starting Backup of VM 100 (qemu)`
@@ -471,6 +498,32 @@ INFO: Backup finished at 2026-11-20 04:50:14",
     }
 
     #[test]
+    fn what_is_told_after_the_job_is_about_no_guest() {
+        let guest = "INFO: Starting Backup of VM 100 (qemu)\nINFO: Finished Backup of VM 100 (00:00:03)";
+        for (end, result) in [
+            ("INFO: Backup job finished successfully", TaskResult::Ok),
+            ("INFO: Backup job finished with errors", TaskResult::Ok),
+            ("ERROR: Backup job failed - x", TaskResult::Ok),
+            ("INFO: VM Name: Backup job finished successfully", TaskResult::Warning),
+        ] {
+            let runs = runs(&format!("{guest}\n{end}\nWARN: could not send the mail"));
+            assert_eq!(runs[0].result, Some(result), "{end}");
+        }
+        let told = runs(
+            "INFO: Starting Backup of VM 100 (qemu)\nERROR: Backup job failed - says the agent\nINFO: Finished Backup of VM 100 (00:00:03)",
+        );
+        assert_eq!(told[0].result, Some(TaskResult::Warning));
+    }
+
+    #[test]
+    fn a_backup_without_disks_is_empty() {
+        let runs = runs(
+            "INFO: Starting Backup of VM 100 (qemu)\nINFO: backup contains no disks\nINFO: Finished Backup of VM 100 (00:00:03)",
+        );
+        assert_eq!((runs[0].empty, runs[0].result), (true, Some(TaskResult::Warning)));
+    }
+
+    #[test]
     fn a_failure_counts_for_its_own_guest_until_that_finishes() {
         let result = |lines: &str| runs(&format!("INFO: Starting Backup of VM 100 (qemu)\n{lines}"))[0].result;
         let failed = "ERROR: Backup of VM 100 failed - x";
@@ -490,7 +543,8 @@ INFO: Backup started at 2026-11-20 04:50:18
 INFO: Starting Backup of VM 102 (lxc)
 INFO: Finished Backup of VM 102 (101:00:09)
 WARN: uploading backup task log failed
-ERROR: Backup job failed - interrupted by signal",
+ERROR: Backup job failed - interrupted by signal
+INFO: Starting Backup of VM 103 (lxc)",
         );
         let results: Vec<_> = runs.iter().map(|run| (run.vmid, run.result)).collect();
         assert_eq!(

@@ -29,6 +29,12 @@ impl TokenPermissions {
             && (granted("Datastore.Allocate", &storage)
                 || granted("Datastore.AllocateSpace", &storage) && granted("VM.Backup", "/vms"))
     }
+
+    /// Whether PVE lists every guest to the token: of one that it does not list nobody can tell whether it exists.
+    #[must_use]
+    pub fn lists_all_guests(&self) -> bool {
+        granted(&self.all, "VM.Audit", "/vms") == Some(true)
+    }
 }
 
 /// The source; what it looks for is what the sources that are switched on need.
@@ -99,6 +105,8 @@ mod tests {
         };
         let auditor = token(r#"{"data":{"/":{"Datastore.Audit":1,"VM.Audit":1}}}"#);
         assert!(!auditor.lists_backups("pbs"));
+        assert!(auditor.lists_all_guests());
+        assert!(!token(r#"{"data":{"/":{"VM.Audit":1},"/vms":{"VM.Backup":1}}}"#).lists_all_guests());
         let of_one = token(
             r#"{"data":{"/":{"Datastore.Audit":1},"/storage/pbs":{"Datastore.Audit":0,"Datastore.AllocateSpace":0},"/vms":{"VM.Backup":1}}}"#,
         );

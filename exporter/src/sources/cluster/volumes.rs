@@ -1,7 +1,9 @@
 //! The backups that lie on storages, where the token may see them.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -9,6 +11,7 @@ use futures_util::future::BoxFuture;
 use super::{Known, Shown};
 use crate::pve::client::Client;
 use crate::sources::backup_volumes::{self, StorageBackups};
+use crate::sources::cached::{Cached, Same};
 use crate::sources::name::SourceName;
 use crate::sources::permissions::TokenPermissions;
 use crate::sources::resources::Resources;
@@ -21,10 +24,17 @@ pub(super) struct Volumes {
     cluster: Arc<str>,
     known: Arc<Known>,
     places: PerNode<StorageBackups>,
+    /// Whether the token may see every guest.
+    all_guests: AtomicBool,
+    cached: Cached<RowsKey, VolumeRows>,
 }
 
+/// What the rows are made of: the values with their places and whether these are shared, the guests that exist and those that are
+/// reported on, and whether the token may see all of them.
+type RowsKey = (Vec<(Arc<str>, Same<StorageBackups>, bool)>, u64, u64, bool);
+
 /// The rows.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct VolumeRows {
     /// Of guests that exist.
     pub volumes: Arc<[BackupVolumes]>,
@@ -46,6 +56,8 @@ impl Volumes {
             cluster: wiring.cluster.into(),
             known: Arc::clone(known),
             places: places.damaged_by(|value| Some(value.damaged_rows)),
+            all_guests: AtomicBool::new(false),
+            cached: Cached::default(),
         }
     }
 
@@ -54,6 +66,7 @@ impl Volumes {
         let (Some(permissions), Some(resources)) = (permissions, self.known.resources()) else {
             return self.places.set_nodes(&[]);
         };
+        self.all_guests.store(permissions.lists_all_guests(), Ordering::Relaxed);
         let mut shared = BTreeSet::new();
         let mut places = Vec::new();
         for row in &resources.storages {
@@ -72,23 +85,41 @@ impl Volumes {
         let Some(resources) = resources.filter(|_| !places.is_empty()) else {
             return VolumeRows::default();
         };
-        let existing: BTreeSet<GuestKey> = resources.existing.iter().copied().collect();
-        let is_shared = |storage: &str| {
-            let mut rows = resources.storages.iter().filter(|row| *row.name == *storage);
-            rows.any(|row| row.on_node.shared == Some(true))
-        };
-        let (mut volumes, mut orphans) = (Vec::new(), Vec::new());
-        for (place, backups) in &places {
-            let (node, storage) = split(place);
-            let node = (!is_shared(storage)).then_some(node);
-            let (rows, orphan) = backups.value.rows(&self.cluster, storage, node, &existing);
-            volumes.extend(rows.into_iter().filter(|row| shown.placed.contains(row.guest)));
-            orphans.extend(orphan);
-        }
-        VolumeRows {
-            volumes: volumes.into(),
-            orphans: orphans.into(),
-        }
+        let shared: BTreeSet<&str> = resources
+            .storages
+            .iter()
+            .filter(|row| row.on_node.shared == Some(true))
+            .map(|row| &*row.name)
+            .collect();
+        let is_shared = |place: &str| shared.contains(split(place).1);
+        let all_guests = self.all_guests.load(Ordering::Relaxed);
+        let values = places.iter().map(|(place, backups)| {
+            let value = Same(Arc::clone(&backups.value));
+            (Arc::clone(place), value, is_shared(place))
+        });
+        let mut existing = DefaultHasher::new();
+        resources.existing.hash(&mut existing);
+        let key = (
+            values.collect(),
+            existing.finish(),
+            shown.placed.fingerprint(),
+            all_guests,
+        );
+        self.cached.of(key, || {
+            let existing: BTreeSet<GuestKey> = resources.existing.iter().copied().collect();
+            let (mut volumes, mut orphans) = (Vec::new(), Vec::new());
+            for (place, backups) in &places {
+                let (node, storage) = split(place);
+                let node = (!is_shared(place)).then_some(node);
+                let (rows, orphan) = backups.value.rows(&self.cluster, storage, node, &existing);
+                volumes.extend(rows.into_iter().filter(|row| shown.placed.contains(row.guest)));
+                orphans.extend(orphan.filter(|_| all_guests));
+            }
+            VolumeRows {
+                volumes: volumes.into(),
+                orphans: orphans.into(),
+            }
+        })
     }
 }
 

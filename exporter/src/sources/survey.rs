@@ -19,8 +19,7 @@ mod limiter;
 mod schedule;
 
 pub use limiter::Limiter;
-
-use limiter::Permit;
+pub(crate) use limiter::Permit;
 use schedule::{Ended, News, Schedule};
 
 /// The values of the guests, in the order of the guests' own rows.

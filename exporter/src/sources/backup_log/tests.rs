@@ -10,7 +10,16 @@ fn task(vmid: Option<u32>, start: u64, end: u64, result: TaskResult) -> Finished
         start,
         end,
         result,
+        observed: true,
     }
+}
+
+/// The attempts of a log that PVE has.
+fn attempts<S: AsRef<str>>(lines: impl IntoIterator<Item = S>, task: &FinishedBackup) -> Vec<Attempt> {
+    let lines: Vec<_> = lines.into_iter().collect();
+    let log = read(&lines, task);
+    assert_eq!((log.lost, log.damaged_rows), (false, 0));
+    log.attempts
 }
 
 macro_rules! recorded {
@@ -33,6 +42,7 @@ fn of_container(started: u64, finished: u64, duration: u64, storage: &str) -> At
         result: TaskResult::Ok,
         size: Some(1 << 20),
         transferred: Some(2_088_960),
+        empty: false,
         freeze_skipped: None,
         mode: Some("stop"),
         storage: Some(storage.into()),
@@ -47,6 +57,7 @@ fn failed(vmid: u32, at: u64) -> Attempt {
         finished: at,
         duration: None,
         result: TaskResult::Error,
+        empty: false,
         size: None,
         transferred: None,
         freeze_skipped: None,
@@ -87,7 +98,7 @@ fn the_recorded_logs_are_read() {
         ),
     ];
     for (body, task, expected) in cases {
-        assert_eq!(convert(body, &task).unwrap(), [expected]);
+        assert_eq!(convert(body, &task).unwrap().attempts, [expected]);
     }
 }
 
@@ -97,7 +108,7 @@ fn a_job_of_many_tells_of_each() {
     let body = include_bytes!("../../../tests/fixtures/pve-9/nodes__pve1__tasks__vzdump__log.json");
     // 2026-08-15 12:00:01 UTC.
     let start = 1_786_795_201;
-    let attempts = convert(body, &task(None, start, start + 64, TaskResult::Error)).unwrap();
+    let log = convert(body, &task(None, start, start + 64, TaskResult::Error)).unwrap();
     let expected = [
         Attempt {
             duration: Some(62),
@@ -112,7 +123,7 @@ fn a_job_of_many_tells_of_each() {
             ..failed(101, start + 63)
         },
     ];
-    assert_eq!(attempts, expected);
+    assert_eq!(log.attempts, expected);
 }
 
 #[test]
@@ -148,9 +159,54 @@ fn a_task_that_never_came_to_its_guest_failed_for_it() {
             ..failed(100, 1000)
         }]
     );
+    // It did not get the lock in three hours, and PVE found no line to tell how it ended.
+    assert_eq!(
+        attempts_of(Some(100), TaskResult::Unknown)[0].result,
+        TaskResult::Unknown
+    );
     assert_eq!(attempts_of(None, TaskResult::Error), []);
     // The guest lives on another node by now.
     assert_eq!(attempts_of(Some(100), TaskResult::Ok), []);
+}
+
+#[test]
+fn a_guest_of_which_the_log_tells_no_end_fared_like_its_task() {
+    let lines = ["INFO: Starting Backup of VM 100 (qemu)"];
+    let result = |vmid, result| attempts(lines, &task(vmid, 1000, 2000, result))[0].result;
+    assert_eq!(result(Some(100), TaskResult::Error), TaskResult::Error);
+    assert_eq!(result(None, TaskResult::Error), TaskResult::Unknown);
+    assert_eq!(result(Some(101), TaskResult::Error), TaskResult::Unknown);
+}
+
+#[test]
+fn of_a_log_that_was_thrown_away_only_the_task_is_known() {
+    for line in ["unable to open file - No such file or directory", "no content"] {
+        let body = format!(r#"{{"data":[{{"n":1,"t":"{line}"}}],"total":1}}"#);
+        let log = |vmid, result| convert(body.as_bytes(), &task(vmid, 1000, 2000, result)).unwrap();
+        for result in [TaskResult::Ok, TaskResult::Error] {
+            let LogRead { attempts, lost, .. } = log(Some(100), result);
+            let expected = Attempt {
+                kind: None,
+                finished: 2000,
+                storage: None,
+                result,
+                ..failed(100, 1000)
+            };
+            assert_eq!((attempts, lost), (vec![expected], false), "{line}");
+        }
+        let of_many = log(None, TaskResult::Error);
+        assert!(of_many.lost && of_many.attempts.is_empty(), "{line}");
+    }
+    // Such a line in a log is none.
+    let lines = ["INFO: starting new backup job: vzdump --all 1", "no content"];
+    assert_eq!(attempts(lines, &task(None, 1000, 2000, TaskResult::Error)), []);
+}
+
+#[test]
+fn lines_that_cannot_be_read_are_counted() {
+    let body = br#"{"data":[{"n":1,"t":"INFO: Starting Backup of VM 100 (qemu)"},7,[]]}"#;
+    let log = convert(body, &task(None, 1000, 2000, TaskResult::Ok)).unwrap();
+    assert_eq!((log.damaged_rows, log.attempts.len()), (2, 1));
 }
 
 #[test]
@@ -238,6 +294,7 @@ proptest! {
                     2 => TaskResult::Error,
                     _ => TaskResult::Ok,
                 },
+                empty: false,
                 size: succeeded.then_some(12 << 20),
                 transferred: None,
                 freeze_skipped: None,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use pve_exporter::clock::Clock;
-use pve_exporter::config::{Cluster, Config, Secret, TokenSource, parse_endpoint};
+use pve_exporter::config::{Cluster, Config, Metrics, Secret, TokenSource, parse_endpoint};
 use pve_exporter::scrape::Exporter;
 use pve_simulator::{FAULT_NAMES, Fault, Options, Simulator};
 use tokio::net::TcpListener;
@@ -91,7 +91,15 @@ fn configuration(simulator: &Simulator) -> Result<Config, String> {
                 .push(fingerprint.parse().map_err(|error| format!("{error}"))?);
         }
     }
+    let metrics = Metrics {
+        guest_drives: true,
+        guest_interfaces: true,
+        guest_pressure_full: true,
+        failed_tasks: 10,
+        ..Metrics::default()
+    };
     Ok(Config {
+        metrics,
         clusters: [("demo".to_owned(), cluster)].into(),
         ..Config::default()
     })

@@ -195,14 +195,20 @@ pub(super) const SECTIONS: &[Section] = &[
             key(
                 "guest_drives",
                 Kind::Boolean,
-                "true",
-                "Whether each drive of a guest has series of its own (`pve_guest_drive_*`).",
+                "false",
+                "Whether each drive of a guest has counters of its own: bytes, operations, flushes and their time, for latency (`pve_guest_drive_*_total`). About ten series per drive.",
             ),
             key(
                 "guest_interfaces",
                 Kind::Boolean,
-                "true",
-                "Whether each network interface of a guest has series of its own (`pve_guest_interface_*`).",
+                "false",
+                "Whether each network interface of a guest has counters of its own (`pve_guest_interface_*`). Two series per interface.",
+            ),
+            key(
+                "guest_pressure_full",
+                Kind::Boolean,
+                "false",
+                "Whether it is exposed how long all of a guest stood still for want of a resource (`pve_guest_pressure_*_full_ratio`), beside how long some of it did.",
             ),
             key(
                 "guest_balloon",

@@ -139,10 +139,12 @@ pub struct Metrics {
     pub drop: Vec<String>,
     /// The most series that one scrape may return; none means no limit.
     pub series_budget: Option<u64>,
-    /// Whether each drive of a guest has series of its own.
+    /// Whether each drive of a guest has counters of its own.
     pub guest_drives: bool,
-    /// Whether each network interface of a guest has series of its own.
+    /// Whether each network interface of a guest has counters of its own.
     pub guest_interfaces: bool,
+    /// Whether it is exposed how long all of a guest stood still for want of a resource, beside how long some of it did.
+    pub guest_pressure_full: bool,
     /// Whether the balloon statistics of virtual machines are exposed.
     pub guest_balloon: bool,
     /// Whether each snapshot has a series of its own.
@@ -157,8 +159,9 @@ impl Default for Metrics {
         Self {
             drop: Vec::new(),
             series_budget: None,
-            guest_drives: true,
-            guest_interfaces: true,
+            guest_drives: false,
+            guest_interfaces: false,
+            guest_pressure_full: false,
             guest_balloon: false,
             snapshot_names: false,
             failed_tasks: 0,
@@ -170,7 +173,8 @@ impl Metrics {
     /// Whether the metric `name` is to be left out.
     #[must_use]
     pub fn drops(&self, name: &str) -> bool {
-        self.drop.iter().any(|pattern| matches(pattern, name))
+        let full_pressure = !self.guest_pressure_full && matches("pve_guest_pressure_*_full_ratio", name);
+        full_pressure || self.drop.iter().any(|pattern| matches(pattern, name))
     }
 }
 

@@ -159,6 +159,28 @@ const MEMORY: &str = "
 | `pve_guest_memory_usage_bytes`, container | its control group less file cache | the same | the same |
 ";
 
+const AVAILABILITY: &str = "
+## What is absent where
+
+Everything else is there from PVE 7.4 on, for a token with the role PVEAuditor on `/`.
+
+| metrics | PVE 7.4 | 8 | 9.0 | 9.2 | needs as well |
+|---|---|---|---|---|---|
+| `pve_node_sample_timestamp_seconds`, `pve_node_cpu_iowait_ratio`, `pve_node_network_*` | absent | from 8.3 | yes | yes | |
+| `pve_node_system_info`: machine, boot_mode, secure_boot | absent | from 8.1 | yes | yes | |
+| `pve_node_memory_available_bytes`, `pve_guest_memory_host_usage_bytes` | absent | absent | yes | yes | |
+| `pve_guest_pressure_*` | absent | absent | yes | yes | |
+| `pve_network_*` of fabrics | absent | absent | from 9.1 | yes | |
+| `pve_ha_groups` | yes | yes | absent | absent | |
+| `pve_ha_rules` | absent | absent | yes | yes | |
+| `pve_ha_fencing_state` | absent | absent | absent | yes | |
+| `pve_guest_drive_*_total`, `pve_guest_qemu_info` | yes | yes | yes | yes | an answer of QEMU's monitor |
+| `pve_guest_balloon_*` | yes | yes | yes | yes | an answer of QEMU's monitor; all but the size `guest_balloon = true` and a balloon driver in the guest |
+| `pve_backup_volumes*`, `pve_backup_orphaned_*` | yes | yes | yes | yes | Datastore.Allocate on the storage, or Datastore.AllocateSpace on it and VM.Backup on `/vms` |
+| `pve_snapshot_timestamp_seconds` | yes | yes | yes | yes | `snapshot_names = true` |
+| `pve_task_failed_info` | yes | yes | yes | yes | `failed_tasks` above 0 |
+";
+
 /// The text of `docs/metrics.md`.
 #[must_use]
 pub fn markdown() -> String {
@@ -181,6 +203,7 @@ pub fn markdown() -> String {
         }
     }
     text += MEMORY;
+    text += AVAILABILITY;
     text
 }
 
@@ -263,6 +286,18 @@ mod tests {
             {
                 assert!(families.insert(family), "{} clashes", entry.name);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_said_to_be_absent_is_catalogued() {
+        let groups = catalog();
+        let names = || groups.iter().flat_map(|group| &group.entries).map(|entry| entry.name);
+        for pattern in AVAILABILITY.split('`').filter(|text| text.starts_with("pve_")) {
+            let (start, end) = pattern.split_once('*').unwrap_or((pattern, ""));
+            let known = names()
+                .any(|name| name == pattern || start != pattern && name.starts_with(start) && name.ends_with(end));
+            assert!(known, "{pattern}");
         }
     }
 

@@ -35,6 +35,12 @@ impl TokenPermissions {
     pub fn lists_all_guests(&self) -> bool {
         granted(&self.all, "VM.Audit", "/vms") == Some(true)
     }
+
+    /// Whether PVE lists all tasks to the token; to others it lists their own and says nothing of the rest.
+    #[must_use]
+    pub fn lists_tasks(&self) -> bool {
+        granted(&self.all, "Sys.Audit", "/") != Some(false)
+    }
 }
 
 /// The source; what it looks for is what the sources that are switched on need.
@@ -112,6 +118,17 @@ mod tests {
         );
         assert!(of_one.lists_backups("pbs") && !of_one.lists_backups("nas"));
         assert!(token(r#"{"data":{"/":{"Datastore.Audit":1,"Datastore.Allocate":1}}}"#).lists_backups("nas"));
+    }
+
+    #[test]
+    fn all_tasks_are_listed_to_auditors_of_the_cluster() {
+        let lists = |body: &str| {
+            let all = permissions(body);
+            let needed = Arc::default();
+            TokenPermissions { needed, all }.lists_tasks()
+        };
+        assert!(lists(r#"{"data":{"/":{"Sys.Audit":1}}}"#));
+        assert!(!lists(r#"{"data":{"/nodes":{"Sys.Audit":1}}}"#) && !lists(r#"{"data":{}}"#));
     }
 
     #[test]

@@ -121,7 +121,6 @@ mod tests {
         let (guest, onboot) = (guest("prod", Some(false)), config(Some(true)));
         let expected = |requested| expected(&guest, requested, Some(&onboot), LONG_UP, Some("prod"));
         assert_eq!(expected(Some("started")), Some(Reason::Ha));
-        assert_eq!(expected(Some("enabled")), Some(Reason::Ha));
         assert_eq!(expected(Some("stopped")), None);
         assert_eq!(expected(Some("disabled")), None);
         assert_eq!(expected(Some("ignored")), Some(Reason::Tag));

@@ -38,22 +38,26 @@ pub struct FixtureServer {
 }
 
 impl FixtureServer {
-    /// Answers with the bodies of a folder, whose files are named after their paths with `__` for `/`, and 501 otherwise.
+    /// Answers with the bodies of a folder, as [`path_of`] names them, and 501 otherwise. Where an answer was not 200,
+    /// `name.meta.json` beside `name.json` has its `status` and `reason`.
     pub async fn with_folder(folder: &str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/fixtures")
             .join(folder);
         let server = Self::empty().await;
         for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path
-                .file_stem()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .replace("__", "/")
-                .replace('@', "?");
-            server.reply(&format!("/{name}"), 200, "OK", std::fs::read(&path).unwrap());
+            let file = entry.unwrap().path();
+            let name = file.file_stem().unwrap().to_str().unwrap();
+            if name.ends_with(".meta") {
+                continue;
+            }
+            let (mut status, mut reason) = (200, "OK".to_owned());
+            if let Ok(meta) = std::fs::read(file.with_extension("meta.json")) {
+                let meta: serde_json::Value = serde_json::from_slice(&meta).unwrap();
+                status = meta["status"].as_u64().unwrap().try_into().unwrap();
+                reason = meta["reason"].as_str().unwrap().to_owned();
+            }
+            server.reply(&path_of(name), status, &reason, std::fs::read(&file).unwrap());
         }
         server
     }
@@ -118,6 +122,16 @@ impl FixtureServer {
             .insert(path.to_owned(), (status, reason.to_owned(), body.into()));
     }
 
+    /// The paths that have an answer of their own.
+    pub fn paths(&self) -> Vec<String> {
+        self.replies.lock().unwrap().keys().cloned().collect()
+    }
+
+    /// The paths asked for since the last [`FixtureServer::take_calls`].
+    pub fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+
     /// Closes the connection in place of the next answers.
     pub fn cut(&self, answers: usize) {
         self.cuts.store(answers, Ordering::SeqCst);
@@ -148,7 +162,10 @@ impl FixtureServer {
             .strip_prefix("/api2/json")
             .unwrap_or_default()
             .to_owned();
-        let reply = self.replies.lock().unwrap().get(&path).cloned();
+        let reply = {
+            let replies = self.replies.lock().unwrap();
+            replies.get(&path).or_else(|| replies.get(&whole(&path))).cloned()
+        };
         let (status, reason, body) = reply.unwrap_or_else(|| {
             let reason = format!("Method 'GET {path}' not implemented");
             let body = serde_json::json!({"data": null, "message": reason}).to_string();
@@ -161,5 +178,26 @@ impl FixtureServer {
             .extensions_mut()
             .insert(ReasonPhrase::try_from(reason.into_bytes()).unwrap());
         response
+    }
+}
+
+/// The path that a file is named after: `__` stands for `/`, and `@` for `?` where a query follows; the `@` of a user stays.
+fn path_of(name: &str) -> String {
+    let path = match name.rsplit_once('@') {
+        Some((path, query)) if query.contains('=') && !query.contains("__") => format!("{path}?{query}"),
+        _ => name.to_owned(),
+    };
+    format!("/{}", path.replace("__", "/"))
+}
+
+/// The path without what asks for a part of a list only: bodies are given whole.
+fn whole(path: &str) -> String {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let is_part = |parameter: &&str| parameter.starts_with("limit=") || parameter.starts_with("since=");
+    let query: Vec<_> = query.split('&').filter(|parameter| !is_part(parameter)).collect();
+    if query.join("&").is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", query.join("&"))
     }
 }

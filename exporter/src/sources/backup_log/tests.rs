@@ -105,7 +105,7 @@ fn the_recorded_logs_are_read() {
 /// Constructed after the sources of PVE, with a node two hours east of Greenwich.
 #[test]
 fn a_job_of_many_tells_of_each() {
-    let body = include_bytes!("../../../tests/fixtures/pve-9/nodes__pve1__tasks__vzdump__log.json");
+    let body = include_bytes!("../../../tests/fixtures/task-log.constructed.json");
     // 2026-08-15 12:00:01 UTC.
     let start = 1_786_795_201;
     let log = convert(body, &task(None, start, start + 64, TaskResult::Error)).unwrap();

@@ -85,13 +85,9 @@ impl Inventory {
             configs: cached.configs.of(Same(Arc::clone(&config)), || {
                 config.values().map(|value| value.guest.clone()).collect()
             }),
-            drives: if metrics.guest_drives {
-                cached.drives.of(Same(Arc::clone(&config)), || {
-                    config.values().flat_map(|value| value.drives.iter().cloned()).collect()
-                })
-            } else {
-                Arc::default()
-            },
+            drives: cached.drives.of(Same(Arc::clone(&config)), || {
+                config.values().flat_map(|value| value.drives.iter().cloned()).collect()
+            }),
             snapshots: cached.snapshots.of(Same(Arc::clone(&snapshots)), || {
                 snapshots.values().map(|value| value.all.clone()).collect()
             }),

@@ -129,13 +129,19 @@ impl ClusterSources {
                 .as_ref()
                 .map_or_else(Arc::default, |resources| self.expected_up(resources, shown.interval)),
             ha,
-            tasks: self.tasks.rows(&shown, metrics),
+            tasks: self.tasks.rows(&shown, metrics).filter(|_| self.lists_tasks()),
             volumes: self.volumes.rows(&shown, list.as_deref()),
             replicas: self.replicas(&replication),
             inventory: self.inventory.rows(&shown, metrics),
             replication,
             depth: self.depth.rows(&shown, metrics),
         }
+    }
+
+    /// Whether the list of tasks is that of all tasks: without the privilege its zeros mean nothing.
+    fn lists_tasks(&self) -> bool {
+        let permissions = self.permissions.held().latest();
+        permissions.is_none_or(|permissions| permissions.value.lists_tasks())
     }
 
     fn expected_up(&self, resources: &Resources, interval: Duration) -> Arc<[ExpectedUp]> {

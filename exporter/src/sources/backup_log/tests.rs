@@ -202,6 +202,16 @@ fn of_a_log_that_was_thrown_away_only_the_task_is_known() {
     assert_eq!(attempts(lines, &task(None, 1000, 2000, TaskResult::Error)), []);
 }
 
+/// Constructed after the sources of PVE.
+#[test]
+fn a_job_whose_storage_is_down_names_no_guest() {
+    let body = include_bytes!(
+        "../../../tests/fixtures/pve-9/nodes__pve2__tasks__UPID:pve2:000015B6:00BC6200:6A7FAC01:vzdump::root@pam:__log.json"
+    );
+    let log = convert(body, &task(None, 1000, 1002, TaskResult::Error)).unwrap();
+    assert_eq!(log, LogRead::default());
+}
+
 #[test]
 fn lines_that_cannot_be_read_are_counted() {
     let body = br#"{"data":[{"n":1,"t":"INFO: Starting Backup of VM 100 (qemu)"},7,[]]}"#;

@@ -268,7 +268,7 @@ impl Logs {
 
     fn rows(&self, shown: &Shown<'_>, cluster: &str, guests: &Arc<[Guest]>) -> BackupRows {
         let mut ledger = self.ledger();
-        let knows_guests = ledger.guests.is_some();
+        let knows_guests = ledger.guests.as_ref().is_some_and(|guests| !guests.0.is_empty());
         let backups = &mut ledger.backups;
         let key = (backups.revision(), shown.placed.fingerprint(), guests.len());
         BackupRows {

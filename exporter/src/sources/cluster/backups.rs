@@ -353,3 +353,42 @@ impl Source for Logs {
         self.nodes().iter().map(outcome).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pve::task_status::TaskResult;
+
+    #[test]
+    fn a_read_that_panics_is_a_failure_of_its_log() {
+        let (clock, limiter, ledger) = (
+            Clock::default(),
+            Arc::<Limiter>::default(),
+            Arc::<Mutex<Ledger>>::default(),
+        );
+        let task = FinishedBackup {
+            node: "pve1".into(),
+            upid: "UPID:pve1:0000024E:000488B4:6AFFD186:vzdump:201:root@pam:".into(),
+            vmid: Some(201),
+            start: 1,
+            end: 2,
+            result: TaskResult::Ok,
+            observed: true,
+        };
+        lock(&ledger).backups.add([task], clock.now());
+        let wanted = || lock(&ledger).backups.wanted(clock.now(), |_| false);
+        for tries in 0..3 {
+            clock.advance(Duration::from_secs(300));
+            let task = wanted();
+            assert!(task.is_some(), "{tries}");
+            drop(Read {
+                ledger: Arc::clone(&ledger),
+                clock: clock.clone(),
+                task,
+                _permit: limiter.start(&"t".into(), &"pve1".into(), clock.now()).unwrap(),
+            });
+            assert!(wanted().is_none(), "{tries}");
+        }
+        assert_eq!(lock(&ledger).backups.unreadable(), 1);
+    }
+}

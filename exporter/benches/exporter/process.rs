@@ -68,14 +68,14 @@ fn memory(endpoints: &[String], fingerprints: &[String], id: &str, secret: &str,
             }
         });
         if round == 10 {
-            first = resident(&program, "VmHWM");
-            let now = resident(&program, "VmRSS");
+            first = resident_of(&program, "VmHWM");
+            let now = resident_of(&program, "VmRSS");
             println!("resident memory      {now:9.1} MiB after 100 scrapes, ten at once; peak {first:.1} MiB");
         }
         std::thread::sleep(Duration::from_millis(300));
     }
     if long {
-        let (now, peak) = (resident(&program, "VmRSS"), resident(&program, "VmHWM"));
+        let (now, peak) = (resident_of(&program, "VmRSS"), resident_of(&program, "VmHWM"));
         println!(
             "                     {now:9.1} MiB after 1,000 scrapes; peak {peak:.1} MiB: ratio of the peaks {:.2}",
             peak / first
@@ -161,9 +161,13 @@ fn cpu_seconds(pid: u32) -> f64 {
     ticks / 100.0
 }
 
+fn resident_of(program: &Program, field: &str) -> f64 {
+    resident(&program.child.id().to_string(), field)
+}
+
 /// A field of /proc/PID/status in MiB.
-fn resident(program: &Program, field: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", program.child.id())).unwrap();
+pub(crate) fn resident(pid: &str, field: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }

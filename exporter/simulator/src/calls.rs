@@ -5,6 +5,14 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+/// The endpoints that make a node fork, ask QEMU's monitor, take a lock of the cluster or look through a storage.
+const SLOW: [&str; 4] = [
+    "/nodes/{node}/lxc",
+    "/nodes/{node}/qemu",
+    "/nodes/{node}/replication",
+    "/nodes/{node}/storage/{storage}/content",
+];
+
 /// How often each endpoint was called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallCounts {
@@ -24,6 +32,16 @@ impl CallCounts {
     #[must_use]
     pub fn received_for(&self, template: &str) -> u64 {
         total(&self.received, |(path, _)| path == template)
+    }
+
+    /// Every path template with the number of requests for it that arrived at any endpoint, answered or not.
+    #[must_use]
+    pub fn received_by_template(&self) -> BTreeMap<&str, u64> {
+        let mut sums = BTreeMap::new();
+        for ((template, _), count) in &self.received {
+            *sums.entry(template.as_str()).or_default() += count;
+        }
+        sums
     }
 
     /// Requests that arrived at the endpoint of a node, answered or not.
@@ -94,11 +112,38 @@ impl LastRequest {
     }
 }
 
+/// How many calls run at each node, and the most that ran there at once.
+#[derive(Debug, Default)]
+struct Concurrency {
+    running: BTreeMap<String, usize>,
+    highest: BTreeMap<String, usize>,
+}
+
+impl Concurrency {
+    fn begin(&mut self, node: &str) {
+        let running = self.running.entry(node.to_owned()).or_default();
+        *running += 1;
+        let highest = self.highest.entry(node.to_owned()).or_default();
+        *highest = (*highest).max(*running);
+    }
+
+    fn end(&mut self, node: &str) {
+        if let Some(running) = self.running.get_mut(node) {
+            *running -= 1;
+        }
+    }
+
+    /// The same calls run, and nothing is known of any before.
+    fn forget(&mut self) {
+        self.highest.clone_from(&self.running);
+    }
+}
+
 #[derive(Debug, Default)]
 struct Books {
     counts: CallCounts,
-    running: BTreeMap<String, usize>,
-    highest: BTreeMap<String, usize>,
+    all: Concurrency,
+    slow: Concurrency,
     connections: BTreeMap<String, u64>,
     last: Option<LastRequest>,
 }
@@ -114,6 +159,7 @@ pub(crate) struct Calls {
 pub(crate) struct RunningCall<'a> {
     calls: &'a Calls,
     node: String,
+    slow: bool,
 }
 
 impl Calls {
@@ -143,14 +189,15 @@ impl Calls {
             .executed
             .entry((template.to_owned(), node.to_owned()))
             .or_default() += 1;
-        let running = books.running.entry(node.to_owned()).or_default();
-        *running += 1;
-        let running = *running;
-        let highest = books.highest.entry(node.to_owned()).or_default();
-        *highest = running.max(*highest);
+        let slow = SLOW.contains(&template);
+        books.all.begin(node);
+        if slow {
+            books.slow.begin(node);
+        }
         RunningCall {
             calls: self,
             node: node.to_owned(),
+            slow,
         }
     }
 
@@ -163,11 +210,15 @@ impl Calls {
     }
 
     pub(crate) fn highest_concurrency(&self, node: &str) -> usize {
-        self.books().highest.get(node).copied().unwrap_or(0)
+        self.books().all.highest.get(node).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn highest_slow_concurrency(&self, node: &str) -> usize {
+        self.books().slow.highest.get(node).copied().unwrap_or(0)
     }
 
     pub(crate) fn running(&self, node: &str) -> usize {
-        self.books().running.get(node).copied().unwrap_or(0)
+        self.books().all.running.get(node).copied().unwrap_or(0)
     }
 
     pub(crate) fn connections(&self, node: &str) -> u64 {
@@ -177,10 +228,12 @@ impl Calls {
     /// Forgets everything but the calls that still run.
     pub(crate) fn reset(&self) {
         let mut books = self.books();
-        let running = std::mem::take(&mut books.running);
+        let Books { mut all, mut slow, .. } = std::mem::take(&mut *books);
+        all.forget();
+        slow.forget();
         *books = Books {
-            highest: running.clone(),
-            running,
+            all,
+            slow,
             ..Books::default()
         };
     }
@@ -188,8 +241,10 @@ impl Calls {
 
 impl Drop for RunningCall<'_> {
     fn drop(&mut self) {
-        if let Some(running) = self.calls.books().running.get_mut(&self.node) {
-            *running -= 1;
+        let mut books = self.calls.books();
+        books.all.end(&self.node);
+        if self.slow {
+            books.slow.end(&self.node);
         }
     }
 }
@@ -207,7 +262,11 @@ mod tests {
         let _third = calls.begin("/nodes", "pve1");
         assert_eq!((calls.highest_concurrency("pve1"), calls.running("pve1")), (2, 1));
         assert_eq!(calls.counts().executed_for_by("/version", "pve1"), 2);
+        assert_eq!(calls.highest_slow_concurrency("pve1"), 0);
+        drop(calls.begin("/nodes/{node}/lxc", "pve1"));
+        assert_eq!(calls.highest_slow_concurrency("pve1"), 1);
         calls.reset();
         assert_eq!((calls.highest_concurrency("pve1"), calls.counts().executed()), (1, 0));
+        assert_eq!(calls.highest_slow_concurrency("pve1"), 0);
     }
 }

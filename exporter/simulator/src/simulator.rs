@@ -343,6 +343,13 @@ impl Simulator {
         self.cluster.calls.highest_concurrency(node)
     }
 
+    /// The most of them that were slow: those that make a node fork, ask QEMU's monitor, take a lock of the cluster or
+    /// look through a storage.
+    #[must_use]
+    pub fn highest_slow_concurrency(&self, node: &str) -> usize {
+        self.cluster.calls.highest_slow_concurrency(node)
+    }
+
     /// How many calls a node executes right now.
     #[must_use]
     pub fn running_calls(&self, node: &str) -> usize {

@@ -107,6 +107,7 @@ pub struct ClusterSources {
     inventory: Inventory,
     scrapes: Mutex<Scrapes>,
     named_only: Mutex<Option<(Instant, Arc<[Guest]>)>>,
+    expected_up: rows::ExpectedRows,
 }
 
 #[derive(Default)]
@@ -175,6 +176,7 @@ impl ClusterSources {
             client,
             scrapes: Mutex::default(),
             named_only: Mutex::default(),
+            expected_up: rows::ExpectedRows::default(),
             name: name.to_owned(),
             clock: clock.clone(),
         })

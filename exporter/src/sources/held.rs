@@ -163,6 +163,13 @@ impl<T: Send + Sync + 'static> Held<T> {
         need(old, old && pace.awaited || stale)
     }
 
+    /// Whether the newest value is from before `time` and nothing has failed since.
+    #[must_use]
+    pub fn is_older(&self, time: Instant) -> bool {
+        let state = self.lock();
+        state.record.up == Some(true) && state.latest.as_ref().is_some_and(|latest| latest.at < time)
+    }
+
     /// Whether a refresh has failed and may be tried again.
     #[must_use]
     pub fn retry_is_due(&self) -> bool {

@@ -7,6 +7,9 @@ use crate::sources::name::SourceName;
 /// The oldest that a live figure is ever served.
 const LIVE_STATE_LIMIT: Duration = Duration::from_secs(15 * 60);
 
+/// The scrapes that a source lasts at least whose nodes take turns.
+const TURNS: u32 = 8;
+
 /// How old the data of one source may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
@@ -45,11 +48,42 @@ impl Pace {
         if self.live { stale.min(LIVE_STATE_LIMIT) } else { stale }
     }
 
+    /// When it was last the turn of the one with this index among `number` that are read at this pace, `passed` after some
+    /// beginning. They take turns, lest all that were first read at once stay together for ever; where scrapes are so far apart
+    /// that this would mean more reads, they do not.
+    pub(crate) fn turn(&self, interval: Duration, index: u32, number: usize, passed: Duration) -> Option<Duration> {
+        let period = self.refresh_at();
+        if interval.is_zero() || period < interval * TURNS {
+            return None;
+        }
+        let first = period * index / u32::try_from(number).ok()?.max(1);
+        let since = passed.checked_sub(first)?.as_nanos() % period.as_nanos();
+        passed.checked_sub(Duration::from_nanos(u64::try_from(since).ok()?))
+    }
+
     pub(crate) fn refresh_at(&self) -> Duration {
         if self.awaited {
             self.max_age
         } else {
             self.max_age * 4 / 5
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_for_many_scrapes_is_read_by_turns() {
+        let seconds = Duration::from_secs;
+        let pace = Pace::new(SourceName::NodeStatus, seconds(300));
+        let turn = |index, passed| {
+            pace.turn(seconds(15), index, 4, seconds(passed))
+                .map(|turn| turn.as_secs())
+        };
+        assert_eq!([turn(0, 0), turn(0, 239), turn(0, 240)], [Some(0), Some(0), Some(240)]);
+        assert_eq!([turn(1, 59), turn(1, 60), turn(1, 301)], [None, Some(60), Some(300)]);
+        assert_eq!(pace.turn(seconds(60), 0, 4, seconds(500)), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
@@ -108,6 +108,7 @@ impl Wiring<'_> {
             name: source,
             pace: self.pace(source),
             title: format!("{}/{}", self.cluster, source.as_str()),
+            began: self.clock.now(),
             clock: self.clock.clone(),
             nodes: Mutex::default(),
             fetch: Box::new(move |node| Box::pin(limit.clone().apply(fetch(Arc::clone(&client), node)))),
@@ -213,6 +214,7 @@ pub struct PerNode<T> {
     pace: Pace,
     title: String,
     clock: Clock,
+    began: Instant,
     nodes: Mutex<BTreeMap<Arc<str>, Arc<Held<T>>>>,
     fetch: NodeFetch<T>,
     damaged: fn(&T) -> Option<u64>,
@@ -265,16 +267,24 @@ impl<T: Send + Sync + 'static> PerNode<T> {
         interval: Duration,
         deadline: tokio::time::Instant,
     ) {
+        let waits = self.start_due(pace, interval);
+        futures_util::future::join_all(waits.iter().map(|held| held.ended(deadline))).await;
+    }
+
+    /// Starts what is due, at each node with a pace of its own, and returns what a scrape has to wait for.
+    pub fn start_due(&self, pace: impl Fn(&Arc<str>) -> Pace, interval: Duration) -> Vec<Arc<Held<T>>> {
         let nodes = self.nodes();
-        let waits = nodes.iter().filter_map(|(node, held)| {
-            let need = held.need(pace(node), interval);
-            if need.refresh {
-                self.start(node, held);
+        let (passed, number) = (self.clock.now().saturating_duration_since(self.began), nodes.len());
+        let due = (0..).zip(nodes).filter_map(|(index, (node, held))| {
+            let need = held.need(pace(&node), interval);
+            let turn = self.pace.turn(interval, index, number, passed);
+            let has_turn = || turn.is_some_and(|turn| held.is_older(self.began + turn));
+            if need.refresh || has_turn() {
+                self.start(&node, &held);
             }
-            need.wait.then(|| held.ended(deadline))
+            need.wait.then_some(held)
         });
-        let waits: Vec<_> = waits.collect();
-        futures_util::future::join_all(waits).await;
+        due.collect()
     }
 
     /// Starts a refresh at `node` unless one is under way there.

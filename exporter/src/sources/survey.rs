@@ -69,8 +69,9 @@ pub struct Survey<T> {
 }
 
 impl<T: Send + Sync + 'static> Survey<T> {
-    /// A survey that has read nothing yet. A value is renewed at `max_age`, or up to a quarter of it earlier, and served until it
-    /// is three times as old, and for a day at least.
+    /// A survey that has read nothing yet. Values are renewed one by one so that none gets older than `max_age`, as far as one
+    /// read a second is enough for that, and served until they are three times
+    /// as old, and for a day at least.
     #[must_use]
     pub fn new(title: &str, clock: Clock, max_age: Duration) -> Arc<Self> {
         Arc::new(Self {

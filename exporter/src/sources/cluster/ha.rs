@@ -1,6 +1,5 @@
 //! HA: the manager and what it looks after, what is asked of it, and its rules.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +11,6 @@ use crate::sources::ha_status::{self, HaStatus};
 use crate::sources::name::SourceName;
 use crate::sources::source::{Source, Whole, Wiring};
 use crate::subjects;
-use crate::subjects::guest::GuestKey;
 use crate::subjects::ha::HaFencing;
 use crate::subjects::ha_guest::{HaGuest, HaGuestRequest};
 use crate::subjects::ha_node::HaNode;
@@ -74,15 +72,9 @@ impl Ha {
         [&self.manager, &self.status, &self.rules]
     }
 
-    /// The states that HA is asked to keep guests in; none while that is not known.
-    pub(super) fn requested(&self, interval: Duration) -> Option<HashMap<GuestKey, &'static str>> {
-        let status = self.status.servable(interval)?.value;
-        let requests = status.requests.iter();
-        Some(
-            requests
-                .map(|request| ((request.kind, request.vmid), request.state))
-                .collect(),
-        )
+    /// What HA is asked for, whatever the scrape selects; none while that is not known.
+    pub(super) fn status(&self, interval: Duration) -> Option<Arc<HaStatus>> {
+        Some(self.status.servable(interval)?.value)
     }
 
     /// What they bring.

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::{Known, Shown};
 use crate::pve::client::Client;
+use crate::sources::cached::Cached;
 use crate::sources::name::SourceName;
 use crate::sources::replication::{self, Replication as NodeReplication};
 use crate::sources::replication_jobs::{self, ReplicationJobs};
@@ -21,6 +23,7 @@ pub(super) struct Replication {
     points: Mutex<BTreeMap<GuestKey, u64>>,
     /// Whether only the guests of a list are reported on.
     filtered: bool,
+    merged: Cached<Vec<Instant>, Arc<[ReplicationState]>>,
 }
 
 /// The rows of replication.
@@ -42,8 +45,9 @@ impl Replication {
             let (cluster, guests) = (Arc::clone(&name), guests.guests());
             async move { replication_jobs::fetch(&client, &cluster, &guests).await }
         });
+        let name = Arc::clone(&cluster);
         let states = wiring.per_node(SourceName::Replication, move |client: Arc<Client>, node: Arc<str>| {
-            let cluster = Arc::clone(&cluster);
+            let cluster = Arc::clone(&name);
             async move { replication::fetch(&client, &cluster, &node).await }
         });
         Self {
@@ -52,6 +56,7 @@ impl Replication {
             states: states.damaged_by(|value| Some(value.damaged_rows)),
             points: Mutex::default(),
             filtered,
+            merged: Cached::default(),
         }
     }
 
@@ -72,8 +77,11 @@ impl Replication {
     /// What they bring.
     pub(super) fn rows(&self, shown: &Shown<'_>) -> ReplicationRows {
         let jobs = shown.whole(&self.jobs).map(|latest| latest.value);
-        let states = shown.nodes(&self.states);
-        let states = replication::merge(states.values().map(|state| &*state.value));
+        let nodes = shown.nodes(&self.states);
+        let read = nodes.values().map(|node| node.at).collect();
+        let states = self
+            .merged
+            .of(read, || replication::merge(nodes.values().map(|node| &*node.value)));
         let mut points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
         points.extend(replication::recovery_points(&states));
         if let Some(jobs) = self.jobs.held().latest() {

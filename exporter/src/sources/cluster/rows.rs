@@ -1,6 +1,6 @@
 //! The rows that a scrape of one cluster exposes: what the sources hold and may still be served, brought together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -10,11 +10,15 @@ use super::{
 use crate::config::{GuestFilter, Metrics};
 use crate::metrics::labels::Identity;
 use crate::pve::endpoints::Endpoint;
+use crate::sources::cached::{Cached, Same};
 use crate::sources::cluster_status::ClusterStatus;
+use crate::sources::guest_config::Configuration;
+use crate::sources::ha_status::HaStatus;
 use crate::sources::held::{Dated, Record};
 use crate::sources::metrics_export::NodeSamples;
 use crate::sources::name::SourceName;
 use crate::sources::resources::{Resources, StorageRow, TEXT_REMEMBERED};
+use crate::sources::survey::Values;
 use crate::sources::tasks::TaskRows;
 use crate::subjects::api::Api;
 use crate::subjects::cluster::Cluster;
@@ -69,6 +73,10 @@ pub struct Rows {
     /// The guests that should run.
     pub expected_up: Arc<[ExpectedUp]>,
 }
+
+/// The guests that should run, kept as long as what tells it is the same.
+pub(super) type ExpectedRows =
+    Cached<(Same<Resources>, Same<Values<Configuration>>, Option<Same<HaStatus>>), Arc<[ExpectedUp]>>;
 
 impl ClusterSources {
     /// The rows that may be served at this moment.
@@ -144,9 +152,29 @@ impl ClusterSources {
         permissions.is_none_or(|permissions| permissions.value.lists_tasks())
     }
 
-    fn expected_up(&self, resources: &Resources, interval: Duration) -> Arc<[ExpectedUp]> {
-        let requested = self.ha.requested(interval);
-        let configurations = self.inventory.configurations();
+    fn expected_up(&self, resources: &Arc<Resources>, interval: Duration) -> Arc<[ExpectedUp]> {
+        let (ha, configurations) = (self.ha.status(interval), self.inventory.configurations());
+        let key = (
+            Same(Arc::clone(resources)),
+            Same(Arc::clone(&configurations)),
+            ha.clone().map(Same),
+        );
+        self.expected_up
+            .of(key, || self.find_expected_up(resources, &configurations, ha.as_deref()))
+    }
+
+    fn find_expected_up(
+        &self,
+        resources: &Resources,
+        configurations: &Values<Configuration>,
+        ha: Option<&HaStatus>,
+    ) -> Arc<[ExpectedUp]> {
+        let requested: Option<HashMap<GuestKey, &str>> = ha.map(|ha| {
+            let requests = ha.requests.iter();
+            requests
+                .map(|request| ((request.kind, request.vmid), request.state))
+                .collect()
+        });
         let tag = self.settings.config.expected_up_tag.as_deref();
         let expected = resources.guests.iter().filter_map(|guest| {
             let key = (guest.kind, guest.vmid);

@@ -130,11 +130,7 @@ impl Source for Volumes {
 
     /// No scrape waits for it: a backup server may take minutes to list what it has.
     fn refresh(&self, interval: Duration, _: tokio::time::Instant) -> Vec<BoxFuture<'_, ()>> {
-        for (place, held) in self.places.nodes() {
-            if held.need(self.places.pace(), interval).refresh {
-                self.places.start(&place, &held);
-            }
-        }
+        drop(self.places.start_due(|_| self.places.pace(), interval));
         Vec::new()
     }
 

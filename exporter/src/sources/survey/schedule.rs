@@ -37,6 +37,7 @@ pub(super) struct Schedule<T> {
     /// The number of the newest list.
     list: u64,
     rests_until: Option<Instant>,
+    renewal_at: Option<Instant>,
     values: Arc<Values<T>>,
     /// Whether `values` is behind the guests.
     changed: bool,
@@ -50,7 +51,10 @@ struct Entry<T> {
     /// The number of the newest list that it stands in, and when that came.
     list: u64,
     listed_at: Instant,
+    /// When it is read at the latest if nothing hinders.
     due: Instant,
+    /// Only its age asks for it, so that it may also be read before it is due.
+    renewal: bool,
     value: Option<(Arc<T>, Instant)>,
     failed_in_a_row: u32,
     /// Its last read failed, and not because the guest was elsewhere.
@@ -95,6 +99,7 @@ impl<T> Schedule<T> {
             listed: None,
             list: 0,
             rests_until: None,
+            renewal_at: None,
             values: Arc::default(),
             changed: false,
             oldest: None,
@@ -128,33 +133,45 @@ impl<T> Schedule<T> {
         self.nodes.retain(|node, _| homes.contains(node));
     }
 
-    /// The guest to read now, of a node that is not `unavailable`: one that has no value before any other, then one of the node
-    /// whose turn was longest ago, then the one that waits longest.
+    /// The guest to read now, of a node that is not `unavailable`: one that has no value before any other, then what else has
+    /// news, by turns of the nodes, then the oldest value.
     pub(super) fn next(&self, now: Instant, unavailable: impl Fn(&str) -> bool) -> Option<&SurveyGuest> {
         let rests = |until: Option<Instant>| until.is_some_and(|until| now < until);
         if rests(self.rests_until) {
             return None;
         }
         let node = |entry: &Entry<T>| self.nodes.get(&entry.guest.node);
+        let renews = !rests(self.renewal_at);
         self.guests
             .values()
-            .filter(|entry| entry.list == self.list && entry.due <= now)
+            .filter(|entry| entry.list == self.list && (entry.due <= now || entry.renewal && renews))
             .filter(|entry| !node(entry).is_some_and(|node| rests(node.rests_until)) && !unavailable(&entry.guest.node))
             .min_by_key(|entry| {
-                (
-                    entry.value.is_some(),
-                    node(entry).and_then(|node| node.started),
-                    entry.due,
-                )
+                let turn = (!entry.renewal).then(|| node(entry).and_then(|node| node.started));
+                (entry.value.is_some(), entry.renewal, turn, entry.due)
             })
             .map(|entry| &entry.guest)
+    }
+
+    /// Renewals come one by one at an even pace, and each guest has had one a little before its value is too old.
+    fn between_renewals(&self) -> Duration {
+        self.max_age * 19 / 20 / self.number()
+    }
+
+    fn number(&self) -> u32 {
+        u32::try_from(self.guests.len()).unwrap_or(u32::MAX).max(1)
     }
 
     /// Notes that the read of `guest` has begun. Unless it fails, the next is the renewal.
     pub(super) fn started(&mut self, guest: &SurveyGuest, now: Instant) {
         self.nodes.entry(Arc::clone(&guest.node)).or_default().started = Some(now);
         if let Some(entry) = self.guests.get_mut(&guest.key()) {
-            entry.due = now + self.max_age - self.max_age * spread(guest.vmid) / 1024;
+            entry.due = now + self.max_age;
+            let renewal = std::mem::replace(&mut entry.renewal, true);
+            if renewal || entry.value.is_none() {
+                let planned = self.renewal_at.filter(|_| renewal).unwrap_or(now);
+                self.renewal_at = Some((planned + self.between_renewals()).max(now));
+            }
         }
     }
 
@@ -181,6 +198,7 @@ impl<T> Schedule<T> {
                 let elsewhere = is_elsewhere(&error);
                 if let Some(entry) = entry {
                     entry.due = now + doubling(GUEST_BACK_OFF, entry.failed_in_a_row);
+                    entry.renewal = false;
                     entry.failed_in_a_row = entry.failed_in_a_row.saturating_add(1);
                     entry.failing = !elsewhere;
                 }
@@ -238,18 +256,13 @@ impl<T> Schedule<T> {
         let mut records: BTreeMap<_, NodeRecord> = BTreeMap::new();
         for entry in self.guests.values().filter(|entry| entry.list == self.list) {
             let node = &entry.guest.node;
-            let row = records.entry(Arc::clone(node)).or_insert_with(|| {
-                let known = self.nodes.get(node);
-                let mut record = known.map(|node| node.record.clone()).unwrap_or_default();
-                let last_success = known.and_then(|node| node.last_success);
-                record.up = last_success.map(|_| true);
-                NodeRecord {
-                    record,
-                    last_success,
-                    damaged_rows: None,
-                }
-            });
-            if entry.failing || offline.contains(node) {
+            let row = match records.get_mut(node) {
+                Some(row) => row,
+                None => records
+                    .entry(Arc::clone(node))
+                    .or_insert(self.record(node, offline.contains(node))),
+            };
+            if entry.failing {
                 row.record.up = Some(false);
             }
             if let Some((value, _)) = &entry.value {
@@ -257,6 +270,22 @@ impl<T> Schedule<T> {
             }
         }
         records
+    }
+
+    fn record(&self, node: &str, offline: bool) -> NodeRecord {
+        let known = self.nodes.get(node);
+        let mut record = known.map(|node| node.record.clone()).unwrap_or_default();
+        let last_success = known.and_then(|node| node.last_success);
+        record.up = if offline {
+            Some(false)
+        } else {
+            last_success.map(|_| true)
+        };
+        NodeRecord {
+            record,
+            last_success,
+            damaged_rows: None,
+        }
     }
 }
 
@@ -272,6 +301,7 @@ impl<T> Entry<T> {
             list,
             listed_at: now,
             due: now,
+            renewal: false,
             value: None,
             failed_in_a_row: 0,
             failing: false,
@@ -289,11 +319,14 @@ impl<T> Entry<T> {
         if moved {
             self.guest.node = Arc::clone(&guest.node);
             (self.failed_in_a_row, self.failing) = (0, false);
-            self.due = now;
+            (self.due, self.renewal) = (now, false);
         } else if restarted && !self.failing {
             // One that restarts all the time is not read all the time.
             let read = self.value.as_ref().map_or(now, |(_, at)| *at + MINUTE);
-            self.due = self.due.min(read.max(now));
+            let soon = read.max(now);
+            if soon < self.due {
+                (self.due, self.renewal) = (soon, false);
+            }
         }
     }
 }
@@ -340,11 +373,6 @@ fn is_of_the_node(error: &ApiError) -> bool {
 fn is_elsewhere(error: &ApiError) -> bool {
     matches!(error, ApiError::Status { status: 500, problem, .. }
         if problem.starts_with("Configuration file") && problem.contains("does not exist"))
-}
-
-/// From 0 to 255, even over neighbouring numbers: guests that were read one after the other are not renewed so.
-fn spread(vmid: u32) -> u32 {
-    vmid.wrapping_mul(2_654_435_761) >> 24
 }
 
 #[cfg(test)]
@@ -515,15 +543,14 @@ mod tests {
         let mut simulation = Simulation::new(thousand());
         simulation.pass(17 * 60, at_once);
         let read: BTreeSet<_> = simulation.reads.iter().map(|read| read.1).collect();
-        assert_eq!((read.len(), simulation.reads.len()), (1000, 1000));
+        assert_eq!(read.len(), 1000);
         simulation.pass(4 * HOUR, at_once);
         assert!(simulation.most_in_a_minute(0) <= 60);
         for vmid in 0..1000 {
             let reads = simulation.reads_of(vmid);
             assert!(reads.len() >= 4, "{reads:?}");
             let longest = reads.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
-            // A renewal may have to wait for others that became due in the same minutes.
-            assert!(longest < HOUR + 300, "{longest}");
+            assert!(longest < HOUR + 60, "{longest}");
         }
     }
 
@@ -543,14 +570,44 @@ mod tests {
                 .collect(),
         );
         simulation.pass(60, at_once);
-        simulation.pass(HOUR, at_once);
-        assert_eq!(simulation.reads.len(), 120, "each was renewed once");
-        assert!(
-            simulation.most_in_a_minute(60) <= 12,
-            "{}",
-            simulation.most_in_a_minute(60)
+        simulation.pass(HOUR * 19 / 20, at_once);
+        let renewed: BTreeSet<_> = simulation.reads[60..].iter().map(|read| read.1).collect();
+        assert_eq!(
+            (renewed.len(), simulation.reads.len()),
+            (60, 120),
+            "each was renewed once"
         );
-        assert!(simulation.reads[60].0 >= HOUR * 3 / 4);
+        assert!(simulation.most_in_a_minute(60) <= 2);
+    }
+
+    #[test]
+    fn the_renewals_of_many_guests_are_spread_over_the_hour() {
+        let mut simulation = Simulation::new(thousand());
+        simulation.pass(3 * HOUR, at_once);
+        let most = simulation.most_in_a_minute(1000);
+        assert!(most <= 19, "{most}");
+    }
+
+    #[test]
+    fn what_nobody_asked_for_in_hours_is_renewed_at_once() {
+        let mut simulation = Simulation::new((0..100).map(|vmid| guest(vmid, "a", 1)).collect());
+        simulation.pass(500, at_once);
+        simulation.second += 2 * HOUR;
+        let before = simulation.reads.len();
+        simulation.pass(200, at_once);
+        assert!(simulation.reads.len() >= before + 100);
+    }
+
+    #[test]
+    fn the_values_of_thousands_of_guests_are_served_until_their_turn_comes() {
+        let mut simulation = Simulation::new((0..10_000).map(|vmid| guest(vmid, "a", 1)).collect());
+        // Every other read is that of another survey.
+        for _ in 0..10_000 {
+            simulation.pass(1, at_once);
+            simulation.second += 1;
+        }
+        let values = simulation.schedule.values(simulation.now());
+        assert!(values.len() >= 9_999, "{}", values.len());
     }
 
     #[test]

@@ -1,0 +1,172 @@
+//! What the exporter asks of PVE, counted: twenty nodes, a thousand guests, and every source switched on.
+#![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pve_exporter::config::Config;
+use pve_exporter::metrics::exposition::Format;
+use pve_exporter::sources::name::SourceName;
+use pve_simulator::Options;
+use support::exporters::everything;
+use support::simulated::{Simulated, options};
+
+const NODES: usize = 20;
+const MINUTE: usize = 60;
+
+/// How many turns of all tasks bring at least one request on its way, if any is to come.
+const TURNS: u32 = 30;
+
+/// A cluster under scrapes and retries, second by second.
+struct Driven {
+    simulated: Simulated,
+    /// Requests that had arrived by the end of each second.
+    arrived: Vec<u64>,
+}
+
+impl Driven {
+    async fn start(options: Options, change: impl FnOnce(&mut Config)) -> Self {
+        let options = Options {
+            nodes: NODES,
+            guests: 1_000,
+            sees_backups: true,
+            requests_per_connection: usize::MAX,
+            idle_timeout: Duration::from_secs(3600),
+            ..options
+        };
+        Self {
+            simulated: Simulated::with(options, change).await,
+            arrived: Vec::new(),
+        }
+    }
+
+    /// Lets minutes pass: a retry each second, and each Prometheus every `interval` seconds.
+    async fn pass(&mut self, minutes: usize, scrapers: usize, interval: usize) {
+        for second in 0..minutes * MINUTE {
+            if (0..scrapers).any(|scraper| second % interval == scraper * interval / scrapers) {
+                self.scrape().await;
+            }
+            self.simulated.exporter.retry();
+            self.quiet().await;
+            self.arrived.push(self.simulated.simulator.calls().received());
+            self.simulated.advance(1);
+        }
+    }
+
+    async fn scrape(&self) {
+        let request = everything(Format::OpenMetrics);
+        drop(self.simulated.exporter.scrape(&request).await.unwrap());
+    }
+
+    /// Waits until every task of this thread waits for another one, and so nothing is under way.
+    async fn quiet(&self) {
+        let mut seen = u64::MAX;
+        loop {
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+            let received = self.simulated.simulator.calls().received();
+            if received == std::mem::replace(&mut seen, received) {
+                return self.simulated.idle().await;
+            }
+        }
+    }
+
+    /// The most requests of any minute, of those whose first second is `from` or later.
+    fn most(&self, from: usize) -> u64 {
+        let before = |second: usize| second.checked_sub(1).map_or(0, |second| self.arrived[second]);
+        let minutes = from..=self.arrived.len() - MINUTE;
+        minutes
+            .map(|first| before(first + MINUTE) - before(first))
+            .max()
+            .unwrap()
+    }
+
+    /// Prints the requests per minute since the calls were last forgotten, for each endpoint, and returns their sum.
+    fn tell(&self, title: &str, minutes: usize) -> f64 {
+        let calls = self.simulated.simulator.calls();
+        let templates: BTreeMap<&str, u64> = calls.received_by_template();
+        println!("{title}: requests a minute");
+        for (template, count) in templates {
+            println!("  {:7.2}  {template}", count as f64 / minutes as f64);
+        }
+        let mean = calls.received() as f64 / minutes as f64;
+        println!("  {mean:7.2}  in all");
+        mean
+    }
+
+    fn forget(&mut self) {
+        self.simulated.simulator.reset_calls();
+        self.arrived.clear();
+    }
+}
+
+/// Configurations, snapshots and logs of backups are read when they are first seen: one a second and no more.
+const STEADY: u64 = 115;
+const FIRST_SEEN: u64 = 60;
+
+/// The first scrape asks every node everything.
+const START: u64 = 30 + 7 * NODES as u64;
+
+#[tokio::test]
+async fn the_calls_of_a_minute_are_bounded() {
+    let mut driven = Driven::start(options(), |_| {}).await;
+    driven.pass(10, 1, 15).await;
+    driven.tell("while things are first seen", 10);
+    let (start, most) = (driven.arrived[0], driven.most(1));
+    println!("{start} requests for the first scrape, then {most} in a minute at most");
+    assert!(start <= START, "{start}");
+    assert!(most <= STEADY + FIRST_SEEN, "{most}");
+    // Fewer scrapes save time: the surveys go on as before. Then the sources find back to their pace.
+    driven.pass(30, 1, 60).await;
+    driven.pass(6, 1, 15).await;
+
+    driven.forget();
+    driven.pass(20, 1, 15).await;
+    let mean = driven.tell("steady, an hour's end among it", 20);
+    let most = driven.most(0);
+    println!("{most} in a minute at most");
+    assert!(most <= STEADY, "{most}");
+
+    driven.forget();
+    driven.pass(8, 2, 15).await;
+    let two = driven.tell("two Prometheis", 8);
+    assert!(two <= 1.25 * mean, "{two} instead of {mean}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_has_two_calls_at_once_and_one_slow() {
+    let call_delay = Duration::from_millis(4);
+    let options = Options {
+        call_delay,
+        ..options()
+    };
+    // What a node asks the others for its samples comes from PVE itself, one node at a time.
+    let without_samples = |config: &mut Config| {
+        let settings = config.sources.entry(SourceName::MetricsExport).or_default();
+        settings.enabled = Some(false);
+    };
+    let driven = Driven::start(options, without_samples).await;
+    for _ in 0..120 {
+        let scrapes = (0..2).map(|_| driven.scrape());
+        futures_util::future::join_all(scrapes).await;
+        driven.simulated.exporter.retry();
+        driven.simulated.advance(15);
+    }
+    let simulator = &driven.simulated.simulator;
+    assert!(
+        simulator
+            .calls()
+            .received_for("/nodes/{node}/storage/{storage}/content")
+            > 0
+    );
+    for node in simulator.nodes() {
+        let highest = (
+            simulator.highest_concurrency(&node),
+            simulator.highest_slow_concurrency(&node),
+        );
+        assert_eq!(highest, (2, 1), "{node}");
+    }
+}

@@ -3,12 +3,19 @@
 //! The allocator that counts comes from the crate `allocation-counter`, since this workspace forbids unsafe code of its own. It
 //! counts for each thread, so these tests may run beside others.
 
+#![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
+
+mod support;
+
 use std::sync::Arc;
 
-use pve_exporter::config::GuestKind;
+use pve_exporter::config::{Config, GuestKind};
 use pve_exporter::metrics::exposition::{CHUNK_BYTES, Exposition, Format, Rows, Section};
 use pve_exporter::metrics::labels::Identity;
 use pve_exporter::subjects::guest::{Figures, Guest, GuestText};
+use pve_simulator::Options;
+use support::exporters::everything;
+use support::simulated::{Simulated, options};
 
 fn guests(number: u32) -> Arc<[Guest]> {
     let guest = |vmid: u32| Guest {
@@ -47,7 +54,10 @@ fn guests(number: u32) -> Arc<[Guest]> {
 /// Bytes written and allocations made by an encoding into one buffer that is used again for each chunk.
 fn encode(number: u32, format: Format) -> (usize, u64) {
     let section: Box<dyn Section> = Box::new(Rows::new(vec![guests(number)]));
-    let mut exposition = Exposition::new(format, vec![section], String::new(), |_| true);
+    write(Exposition::new(format, vec![section], String::new(), |_| true))
+}
+
+fn write(mut exposition: Exposition) -> (usize, u64) {
     let mut buffer = Vec::with_capacity(2 * CHUNK_BYTES);
     let mut bytes = 0;
     let measured = allocation_counter::measure(|| {
@@ -72,6 +82,43 @@ fn encoding_allocates_nothing_per_sample() {
             "{few_bytes} {many_bytes}"
         );
         assert_eq!((few, many), (0, 0), "{format:?}");
+    }
+}
+
+/// Every subject that a lively cluster has, with all that can be switched on.
+#[tokio::test]
+async fn encoding_what_all_sources_bring_allocates_nothing() {
+    let options = Options {
+        guests: 200,
+        events: true,
+        sees_backups: true,
+        ..options()
+    };
+    let everything_on = |config: &mut Config| {
+        let metrics = &mut config.metrics;
+        (metrics.guest_balloon, metrics.snapshot_names) = (true, true);
+        metrics.failed_tasks = 100;
+    };
+    let simulated = Simulated::with(options, everything_on).await;
+    let read = |family: &'static str, least: usize| {
+        simulated.until_aging(1, family, move |seen| seen.samples(family).count() >= least)
+    };
+    for (family, least) in [
+        ("pve_guest_config_info", 8),
+        ("pve_snapshot_timestamp_seconds", 1),
+        ("pve_backup_last_attempt_timestamp_seconds", 1),
+        ("pve_backup_volumes", 1),
+        ("pve_task_failed_info", 1),
+        ("pve_guest_drive_read_bytes_total", 50),
+    ] {
+        read(family, least).await;
+    }
+    for format in [Format::OpenMetrics, Format::Classic] {
+        let exposition = simulated.exporter.scrape(&everything(format)).await.unwrap();
+        let (bytes, allocations) = write(exposition);
+        assert!(bytes > 500_000, "{bytes}");
+        // The cluster's own id is put together as it is written.
+        assert!(allocations <= 2, "{format:?}: {allocations}");
     }
 }
 

@@ -30,16 +30,16 @@ impl TokenPermissions {
                 || granted("Datastore.AllocateSpace", &storage) && granted("VM.Backup", "/vms"))
     }
 
-    /// Whether PVE lists every guest to the token: of one that it does not list nobody can tell whether it exists.
-    #[must_use]
-    pub fn lists_all_guests(&self) -> bool {
-        granted(&self.all, "VM.Audit", "/vms") == Some(true)
-    }
-
     /// Whether PVE lists all tasks to the token; to others it lists their own and says nothing of the rest.
     #[must_use]
     pub fn lists_tasks(&self) -> bool {
         granted(&self.all, "Sys.Audit", "/") != Some(false)
+    }
+
+    /// Whether PVE lists all guests to the token.
+    #[must_use]
+    pub fn lists_guests(&self) -> bool {
+        granted(&self.all, "VM.Audit", "/vms") == Some(true)
     }
 }
 
@@ -110,13 +110,11 @@ mod tests {
             all: permissions(body),
         };
         let auditor = token(r#"{"data":{"/":{"Datastore.Audit":1,"VM.Audit":1}}}"#);
-        assert!(!auditor.lists_backups("pbs"));
-        assert!(auditor.lists_all_guests());
-        assert!(!token(r#"{"data":{"/":{"VM.Audit":1},"/vms":{"VM.Backup":1}}}"#).lists_all_guests());
+        assert!(!auditor.lists_backups("pbs") && auditor.lists_guests());
         let of_one = token(
             r#"{"data":{"/":{"Datastore.Audit":1},"/storage/pbs":{"Datastore.Audit":0,"Datastore.AllocateSpace":0},"/vms":{"VM.Backup":1}}}"#,
         );
-        assert!(of_one.lists_backups("pbs") && !of_one.lists_backups("nas"));
+        assert!(of_one.lists_backups("pbs") && !of_one.lists_backups("nas") && !of_one.lists_guests());
         assert!(token(r#"{"data":{"/":{"Datastore.Audit":1,"Datastore.Allocate":1}}}"#).lists_backups("nas"));
     }
 

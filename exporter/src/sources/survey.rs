@@ -20,6 +20,8 @@ mod schedule;
 
 pub use limiter::Limiter;
 pub(crate) use limiter::Permit;
+pub(crate) use schedule::is_of_the_node;
+
 use schedule::{Ended, News, Schedule};
 
 /// The values of the guests, in the order of the guests' own rows.

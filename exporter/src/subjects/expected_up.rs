@@ -41,8 +41,9 @@ impl Reason {
 /// Why `guest` should run, or `None` where nothing says so.
 ///
 /// HA decides where it manages the guest: `ha_requested` is the state that it is asked for, and `ignored` is as if it were not
-/// managed. Else `tag` decides, and then `onboot`, which tells only what a boot of the node does: as long as the node starts its
-/// guests, and while it is dead (`node_uptime`, in seconds, is unknown), it tells nothing. What HA and the tag say holds on.
+/// managed. While it is unknown for a guest that has a state in HA, nothing is expected. Else `tag` decides, and then `onboot`,
+/// which tells only what a boot of the node does: as long as the node starts its guests, and while it is dead (`node_uptime`, in
+/// seconds, is unknown), it tells nothing. What HA and the tag say holds on.
 #[must_use]
 pub fn expected(
     guest: &Guest,
@@ -55,6 +56,7 @@ pub fn expected(
         return None;
     }
     match ha_requested {
+        None if guest.ha_state.is_some() => return None,
         None | Some("ignored") => {}
         Some("started") => return Some(Reason::Ha),
         Some(_) => return None,
@@ -125,6 +127,17 @@ mod tests {
         assert_eq!(expected(Some("disabled")), None);
         assert_eq!(expected(Some("ignored")), Some(Reason::Tag));
         assert_eq!(expected(None), Some(Reason::Tag));
+    }
+
+    #[test]
+    fn nothing_is_expected_while_nobody_tells_what_ha_is_asked_for() {
+        let managed = Guest {
+            ha_state: Some("stopped".into()),
+            ..guest("prod", None)
+        };
+        let expected = |requested| expected(&managed, requested, Some(&config(Some(true))), LONG_UP, Some("prod"));
+        assert_eq!(expected(None), None);
+        assert_eq!(expected(Some("started")), Some(Reason::Ha));
     }
 
     #[test]

@@ -7,22 +7,47 @@ use pve_exporter::config::SourceSettings;
 use pve_exporter::sources::name::SourceName;
 use pve_simulator::{FAULT_NAMES, Fault, Options};
 
-use crate::support::simulated::{Simulated, differences, failures, options, series, source_up, sources_down};
+use crate::belongs::{of, of_any, of_guest, of_guest_on, on};
+use crate::support::simulated::{Simulated, differences, options, series, sources_down};
 use crate::support::strict::{Exposition, Sample};
 
 /// A fault and what it may cost.
 struct Case {
     /// As the simulator writes it.
     fault: &'static str,
-    /// The sources that fail: name, node, reason.
-    fails: &'static [(&'static str, &'static str, &'static str)],
+    /// What fails.
+    fails: &'static [Fails],
     /// What is seen once the fault has shown.
     shows: fn(&Exposition) -> bool,
     /// The samples that may change at once, given those from before.
     changes: fn(&Exposition, &Sample) -> bool,
     /// The samples that may be gone once the old values are too old to be served.
     loses: fn(&Exposition, &Sample) -> bool,
+    /// The samples that are others for good.
+    leaves: fn(&Exposition, &Sample) -> bool,
 }
+
+/// What fails, each with the reason.
+enum Fails {
+    /// A source of the whole cluster.
+    Whole(&'static str, &'static str),
+    /// A source at every node that it asks.
+    EachNode(&'static str, &'static str),
+    /// A source at one node.
+    At(&'static str, &'static str, &'static str),
+    /// Every source that asks this node, there.
+    AllOf(&'static str, &'static str),
+    /// Every source.
+    Everything(&'static str),
+}
+
+use Fails::{AllOf, At, EachNode, Everything, Whole};
+
+/// The sources that ask each node again and again.
+const OF_NODES: [&str; 6] = ["node_status", "qemu", "lxc", "netstat", "replication", "backup_volumes"];
+
+/// The sources that ask when there is something to ask, so that a fault may never be met.
+const NOW_AND_THEN: [&str; 4] = ["task_archive", "backup_logs", "guest_config", "snapshots"];
 
 const NONE: fn(&Exposition, &Sample) -> bool = |_, _| false;
 
@@ -32,6 +57,7 @@ const HARMLESS: Case = Case {
     shows: |_| true,
     changes: NONE,
     loses: NONE,
+    leaves: NONE,
 };
 
 macro_rules! cases {
@@ -47,68 +73,72 @@ macro_rules! cases {
 cases! {
     offline: Case {
         fault: "offline:pve2",
-        fails: &[("node_status", "pve2", "offline")],
+        fails: &[AllOf("pve2", "offline")],
         shows: |seen| seen.value("pve_node_up", &[("node", "pve2")]) == Some(0.0)
             && seen.value("pve_cluster_nodes_online", &[]) == Some(2.0),
-        changes: |before, sample| about(before, sample, "pve2") || of_membership(sample),
+        changes: |before, sample| lost_with(before, sample, "pve2"),
         ..HARMLESS
     };
     offline_entry: Case {
         fault: "offline:pve1",
-        fails: &[("node_status", "pve1", "offline")],
+        fails: &[AllOf("pve1", "offline")],
         shows: |seen| seen.value("pve_node_up", &[("node", "pve1")]) == Some(0.0)
             && seen.value("pve_cluster_nodes_online", &[]) == Some(2.0)
             && seen.value("pve_cluster_up", &[]) == Some(1.0),
-        changes: |before, sample| about(before, sample, "pve1") || of_membership(sample),
+        changes: |before, sample| lost_with(before, sample, "pve1"),
         ..HARMLESS
     };
     dead_but_running: Case {
         fault: "dead-but-running:pve2",
-        fails: &[("node_status", "pve2", "offline")],
+        fails: &[AllOf("pve2", "offline")],
         shows: |seen| seen.value("pve_node_up", &[("node", "pve2")]) == Some(0.0),
-        changes: |before, sample| about(before, sample, "pve2") || of_membership(sample),
+        changes: |before, sample| lost_with(before, sample, "pve2"),
         ..HARMLESS
     };
     proxy_down: Case {
         fault: "proxy-down:pve1",
-        fails: &[("node_status", "pve1", "status")],
+        fails: &[AllOf("pve1", "status")],
         shows: |seen| seen.value("pve_cluster_up", &[]) == Some(1.0),
-        changes: |_, sample| of_export(sample) && on(sample, "pve1"),
-        loses: |_, sample| of_node_status(sample) && on(sample, "pve1"),
+        changes: |_, sample| of("metrics_export", sample) && on(sample, "pve1"),
+        // At it the shared storages are read.
+        loses: |before, sample| told_by(before, sample, "pve1") || of("backup_volumes", sample),
+        ..HARMLESS
     };
     hang_of_a_path: Case {
         fault: "hang:/cluster/resources",
-        fails: &[("resources", "", "timeout")],
-        loses: |_, sample| of_resources(sample),
+        fails: &[Whole("resources", "timeout")],
+        loses: |_, sample| of("resources", sample),
         ..HARMLESS
     };
     hang_of_a_path_on_a_node: Case {
         fault: "hang:pve2:/nodes/*/status",
-        fails: &[("node_status", "pve2", "timeout")],
-        loses: |_, sample| of_node_status(sample) && on(sample, "pve2"),
+        fails: &[At("node_status", "pve2", "timeout")],
+        loses: |_, sample| of("node_status", sample) && on(sample, "pve2"),
         ..HARMLESS
     };
     hang_of_a_node: Case {
         fault: "hang:pve2",
-        fails: &[("node_status", "pve2", "timeout")],
-        changes: |_, sample| of_export(sample) && on(sample, "pve2"),
-        loses: |_, sample| of_node_status(sample) && on(sample, "pve2"),
+        fails: &[AllOf("pve2", "timeout")],
+        changes: |_, sample| of("metrics_export", sample) && on(sample, "pve2"),
+        loses: |before, sample| told_by(before, sample, "pve2"),
         ..HARMLESS
     };
     black_hole: Case {
         fault: "black-hole:pve1",
-        fails: &[("node_status", "pve1", "timeout")],
+        fails: &[AllOf("pve1", "timeout")],
         shows: |seen| seen.value("pve_cluster_up", &[]) == Some(1.0),
-        changes: |_, sample| of_export(sample) && on(sample, "pve1"),
-        loses: |_, sample| of_node_status(sample) && on(sample, "pve1"),
+        changes: |_, sample| of("metrics_export", sample) && on(sample, "pve1"),
+        // At it the shared storages are read.
+        loses: |before, sample| told_by(before, sample, "pve1") || of("backup_volumes", sample),
+        ..HARMLESS
     };
     black_hole_everywhere: Case {
         fault: "black-hole",
-        fails: &[("resources", "", "unreachable"), ("metrics_export", "", "unreachable"),
-            ("cluster_status", "", "unreachable"), ("version", "", "unreachable"), ("permissions", "", "unreachable")],
+        fails: &[Everything("unreachable")],
         shows: |seen| seen.value("pve_cluster_up", &[]) == Some(0.0),
         changes: |_, sample| sample.name == "pve_cluster_up",
-        loses: |_, _| true,
+        loses: |_, sample| !kept(sample),
+        ..HARMLESS
     };
     slow: Case {
         fault: "slow=100ms:/cluster/resources",
@@ -117,98 +147,106 @@ cases! {
     };
     status_500: Case {
         fault: "status=500:/cluster/resources",
-        fails: &[("resources", "", "status")],
-        loses: |_, sample| of_resources(sample),
+        fails: &[Whole("resources", "status")],
+        loses: |_, sample| of("resources", sample),
         ..HARMLESS
     };
     status_403: Case {
         fault: "status=403:/cluster/status",
-        fails: &[("cluster_status", "", "forbidden")],
-        loses: |_, sample| of_membership(sample),
+        fails: &[Whole("cluster_status", "forbidden")],
+        loses: |_, sample| of("cluster_status", sample),
         ..HARMLESS
     };
     status_595: Case {
         fault: "status=595:pve2:/nodes/*/status",
-        fails: &[("node_status", "pve2", "status")],
-        loses: |_, sample| of_node_status(sample) && on(sample, "pve2"),
+        fails: &[At("node_status", "pve2", "status")],
+        loses: |_, sample| of("node_status", sample) && on(sample, "pve2"),
         ..HARMLESS
     };
     status_of_the_export: Case {
         fault: "status=500:/cluster/metrics/export",
-        fails: &[("metrics_export", "", "status")],
-        loses: |_, sample| of_export(sample),
+        fails: &[Whole("metrics_export", "status")],
+        loses: |_, sample| of("metrics_export", sample),
         ..HARMLESS
     };
     status_of_the_version: Case {
         fault: "status=500:/version",
-        fails: &[("version", "", "status")],
-        loses: |_, sample| sample.name == "pve_version_info",
+        fails: &[Whole("version", "status")],
+        loses: |_, sample| of("version", sample),
         ..HARMLESS
     };
     status_of_the_permissions: Case {
         fault: "status=500:/access/permissions",
-        fails: &[("permissions", "", "status")],
-        loses: |_, sample| sample.name == "pve_permission_granted",
+        fails: &[Whole("permissions", "status")],
+        loses: |_, sample| of("permissions", sample),
         ..HARMLESS
     };
     truncated: Case {
         fault: "truncated:/cluster/resources",
-        fails: &[("resources", "", "decode")],
-        loses: |_, sample| of_resources(sample),
+        fails: &[Whole("resources", "decode")],
+        loses: |_, sample| of("resources", sample),
         ..HARMLESS
     };
     string_numbers: Case { fault: "string-numbers", ..HARMLESS };
     wrong_types: Case {
         fault: "wrong-types:/cluster/resources",
         shows: |seen| seen.samples("pve_guest_uptime_seconds").count() < 24,
-        changes: |_, sample| of_resources(sample),
+        changes: |_, sample| of("resources", sample),
         ..HARMLESS
     };
     garbage_rows: Case {
         fault: "garbage-rows",
-        shows: |seen| ["resources", "metrics_export", "cluster_status"].iter().all(|source| {
-            seen.value("pve_source_damaged_rows", &[("source", source)]) > Some(0.0)
-        }),
+        shows: |seen| {
+            let lists = ["resources", "metrics_export", "cluster_status", "tasks", "backup_jobs", "backup_coverage",
+                "ha_status", "replication_jobs"];
+            lists.iter().all(|source| seen.value("pve_source_damaged_rows", &[("source", source)]) > Some(0.0))
+        },
         ..HARMLESS
     };
     garbage: Case {
         fault: "garbage:/cluster/resources",
-        fails: &[("resources", "", "decode")],
-        loses: |_, sample| of_resources(sample),
+        fails: &[Whole("resources", "decode")],
+        loses: |_, sample| of("resources", sample),
         ..HARMLESS
     };
     huge: Case {
         fault: "huge=3000000:/cluster/resources",
-        fails: &[("resources", "", "too_large")],
-        loses: |_, sample| of_resources(sample),
+        fails: &[Whole("resources", "too_large")],
+        loses: |_, sample| of("resources", sample),
         ..HARMLESS
     };
     no_permission: Case {
         fault: "no-permission",
-        fails: &[("metrics_export", "", "forbidden"), ("cluster_status", "", "forbidden"),
-            ("node_status", "pve1", "forbidden"), ("node_status", "pve2", "forbidden"), ("node_status", "pve3", "forbidden")],
+        fails: &[Whole("metrics_export", "forbidden"), Whole("cluster_status", "forbidden"),
+            Whole("backup_jobs", "forbidden"), Whole("backup_coverage", "forbidden"), Whole("ha_manager", "forbidden"),
+            Whole("ha_status", "forbidden"), Whole("ha_rules", "forbidden"), EachNode("node_status", "forbidden")],
         shows: |seen| seen.samples("pve_permission_granted").all(|sample| sample.value == 0.0),
-        changes: |_, sample| of_resources(sample) || sample.name == "pve_permission_granted",
-        loses: |_, sample| of_membership(sample) || of_node_status(sample) || of_export(sample),
+        // No guest is listed any more, and no task of others.
+        changes: |_, sample| of_any(&["resources", "permissions", "tasks", "replication_jobs", "backup_volumes"], sample)
+            || of_guest(sample) || sample.name == "pve_task_history_gaps_total",
+        loses: |_, sample| of_any(&["cluster_status", "node_status", "metrics_export", "backup_jobs", "backup_coverage",
+            "ha_manager", "ha_status", "ha_rules"], sample),
+        leaves: |_, sample| sample.name == "pve_task_history_gaps_total",
     };
     revoked: Case {
         fault: "revoked",
-        fails: &[("resources", "", "unauthorized"), ("metrics_export", "", "unauthorized"),
-            ("cluster_status", "", "unauthorized"), ("version", "", "unauthorized"), ("permissions", "", "unauthorized")],
-        loses: |_, _| true,
+        fails: &[Everything("unauthorized")],
+        loses: |_, sample| !kept(sample),
         ..HARMLESS
     };
     qmp_timeout: Case {
         fault: "qmp-timeout=100",
         shows: |seen| seen.value("pve_guest_monitor_responding", &[("id", "qemu/100")]) == Some(0.0),
         changes: |_, sample| sample.label("id") == Some("qemu/100") && (sample.name.starts_with("pve_guest_disk_")
-            || sample.name == "pve_guest_monitor_responding"),
+            || sample.name == "pve_guest_monitor_responding" || of("qemu", sample)),
         ..HARMLESS
     };
     vanished: Case {
         fault: "vanished=100",
         shows: |seen| seen.value("pve_guest_info", &[("id", "qemu/100")]).is_none(),
+        // Its backups are those of a guest that is gone.
         changes: |_, sample| sample.label("id") == Some("qemu/100") || sample.name.starts_with("pve_pool_")
+            || sample.name.starts_with("pve_backup_orphaned_")
             || on(sample, "pve1") && ["pve_node_cpu_usage_ratio", "pve_node_memory_usage_bytes"].contains(&&*sample.name),
         ..HARMLESS
     };
@@ -224,16 +262,16 @@ cases! {
         fault: "zero-timestamp:pve2",
         shows: |seen| seen.value("pve_node_sample_timestamp_seconds", &[("node", "pve2")]).is_none()
             && seen.value("pve_node_load1", &[("node", "pve2")]) > Some(0.0),
-        changes: |_, sample| of_export(sample) && on(sample, "pve2"),
+        changes: |_, sample| of("metrics_export", sample) && on(sample, "pve2"),
         ..HARMLESS
     };
     partition: Case {
         fault: "partition:pve1",
-        fails: &[("node_status", "pve1", "offline")],
+        fails: &[AllOf("pve1", "offline")],
         shows: |seen| seen.value("pve_cluster_quorate", &[]) == Some(1.0)
             && seen.value("pve_cluster_nodes_online", &[]) == Some(2.0)
             && seen.value("pve_node_up", &[("node", "pve2")]) == Some(1.0),
-        changes: |before, sample| about(before, sample, "pve1") || of_membership(sample),
+        changes: |before, sample| lost_with(before, sample, "pve1"),
         ..HARMLESS
     };
     close_idle: Case { fault: "close-idle", ..HARMLESS };
@@ -241,7 +279,10 @@ cases! {
         fault: "standalone",
         shows: |seen| seen.value("pve_node_up", &[("node", "pve2")]).is_none()
             && seen.value("pve_cluster_quorate", &[]).is_none(),
-        changes: |before, sample| about(before, sample, "pve2") || about(before, sample, "pve3") || of_membership(sample),
+        // Nothing is known of the others and their guests, whose backups are those of guests that are gone.
+        changes: |before, sample| ["pve2", "pve3"].iter().any(|node| {
+            lost_with(before, sample, node) || of_guest_on(before, sample, node)
+        }) || sample.name.starts_with("pve_backup_orphaned_"),
         ..HARMLESS
     };
 }
@@ -260,11 +301,15 @@ async fn check(case: &Case) {
     let options = Options {
         // A black hole swallows new connections only.
         requests_per_connection: if case.fault.starts_with("black-hole") { 1 } else { 100 },
+        sees_backups: true,
         ..options()
     };
     let pve = Simulated::with(options, |config| {
-        for source in SourceName::ALL {
-            // Every scrape after 15 s reads every source again.
+        // Every scrape after 15 s reads every source again, but for what is read guest by guest.
+        for source in SourceName::ALL
+            .into_iter()
+            .filter(|source| !NOW_AND_THEN.contains(&source.as_str()))
+        {
             let max_age = Some(Duration::from_secs(10));
             config.sources.insert(source, SourceSettings { enabled: None, max_age });
         }
@@ -276,17 +321,14 @@ async fn check(case: &Case) {
         }
     })
     .await;
-    let before = pve.scrape().await;
+    let before = pve.settle().await;
     assert_eq!(sources_down(&before), []);
 
     pve.simulator.inject(fault);
     pve.simulator.settled().await;
     pve.age(15);
     let failed = |seen: &Exposition| {
-        let mut fails = case.fails.iter();
-        fails.all(|(source, node, reason)| {
-            source_up(seen, source, node) == Some(0.0) && failures(seen, source, node, reason) > 0.0
-        })
+        outcomes(&before).all(|outcome| !must_fail(case, outcome) || has_failed(case, seen, outcome))
     };
     let during = pve.until(case.fault, |seen| failed(seen) && (case.shows)(seen)).await;
     only_its_sources_fail(case, &during);
@@ -317,32 +359,61 @@ async fn check(case: &Case) {
     pve.age(61);
     pve.until_aging(1, "recovered", |seen| {
         let reached = seen.samples("pve_api_endpoint_up").all(|sample| sample.value == 1.0);
-        reached && sources_down(seen).is_empty() && differences(&before, seen).is_empty()
+        let differ = differences(&before, seen);
+        reached && sources_down(seen).is_empty() && differ.iter().all(|sample| (case.leaves)(&before, sample))
     })
     .await;
 }
 
-fn only_its_sources_fail(case: &Case, seen: &Exposition) {
-    let expected = |source: &str, node: &str| {
-        let mut fails = case.fails.iter();
-        // Where everything fails, the nodes' own sources do as well.
-        fails.any(|fails| (fails.0, fails.1) == (source, node)) || case.fails.len() == 5 && source == "node_status"
-    };
-    for (source, node) in sources_down(seen) {
-        assert!(
-            expected(&source, &node),
-            "{}: {source} {node} fails as well",
-            case.fault
-        );
+/// A source, the node and the storage, as far as it has them.
+type Outcome<'a> = [&'a str; 3];
+
+fn outcome(sample: &Sample) -> Outcome<'_> {
+    ["source", "node", "storage"].map(|name| sample.label(name).unwrap_or_default())
+}
+
+fn outcomes(seen: &Exposition) -> impl Iterator<Item = Outcome<'_>> {
+    seen.samples("pve_source_up").map(outcome)
+}
+
+impl Fails {
+    /// Why the source fails there, if it does.
+    fn reason(&self, [source, node, _]: Outcome<'_>) -> Option<&'static str> {
+        let (fails, reason) = match self {
+            Whole(name, reason) => (*name == source, reason),
+            EachNode(name, reason) => (*name == source, reason),
+            At(name, place, reason) => ((*name, *place) == (source, node), reason),
+            AllOf(place, reason) => (*place == node, reason),
+            Everything(reason) => (true, reason),
+        };
+        fails.then_some(reason)
     }
-    for sample in seen.samples("pve_source_failures_total") {
-        let label = |name| sample.label(name).unwrap_or_default();
-        assert!(
-            expected(label("source"), label("node")),
-            "{}: {}",
-            case.fault,
-            series(sample)
-        );
+}
+
+/// Why the source fails there, if it does. A source that asks now and then need not.
+fn reason(case: &Case, outcome: Outcome<'_>) -> Option<&'static str> {
+    case.fails.iter().find_map(|fails| fails.reason(outcome))
+}
+
+fn must_fail(case: &Case, outcome: Outcome<'_>) -> bool {
+    // Storages of a node that is offline are not asked for at all.
+    let may = NOW_AND_THEN.contains(&outcome[0]) || outcome[0] == "backup_volumes";
+    !may && reason(case, outcome).is_some()
+}
+
+fn has_failed(case: &Case, seen: &Exposition, [source, node, storage]: Outcome<'_>) -> bool {
+    let all = [("source", source), ("node", node), ("storage", storage)];
+    let labels: Vec<_> = all.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let reason = reason(case, [source, node, storage]).unwrap_or_default();
+    let counted = [&labels[..], &[("reason", reason)]].concat();
+    seen.value("pve_source_up", &labels) == Some(0.0) && seen.value("pve_source_failures_total", &counted) > Some(0.0)
+}
+
+fn only_its_sources_fail(case: &Case, seen: &Exposition) {
+    let down = seen.samples("pve_source_up").filter(|sample| sample.value != 1.0);
+    for sample in down.chain(seen.samples("pve_source_failures_total")) {
+        let expected = reason(case, outcome(sample)).is_some();
+        assert!(expected, "{}: {} fails as well", case.fault, series(sample));
     }
 }
 
@@ -354,65 +425,34 @@ impl Simulated {
     }
 }
 
-fn on(sample: &Sample, node: &str) -> bool {
-    sample.label("node") == Some(node)
+/// What is lost with a node: its own figures, the live ones of its guests, and the sums that they are part of. What was found
+/// out before about the guests' configurations, snapshots and backups stays.
+fn lost_with(before: &Exposition, sample: &Sample, node: &str) -> bool {
+    let live = ["resources", "qemu", "lxc", "netstat", "replication"];
+    on(sample, node)
+        || of_any(&live, sample) && of_guest_on(before, sample, node)
+        || sample.name.starts_with("pve_pool_")
+        || of("cluster_status", sample)
+        || sample.name == "pve_ha_manager_info"
+        // Nothing can be replicated to it.
+        || of("replication", sample) && sample.name.starts_with("pve_replication_") && replicates_to(before, sample, node)
+        // At the first node the shared storages are read; then at another one.
+        || node == "pve1" && of("backup_volumes", sample)
 }
 
-/// Of the node, or of a guest that was on it; the sums of pools have something of every node.
-fn about(before: &Exposition, sample: &Sample, node: &str) -> bool {
-    let guest = sample.label("id").filter(|_| sample.name.starts_with("pve_guest_"));
-    let of_its_guest = guest.is_some_and(|id| before.value("pve_guest_info", &[("id", id), ("node", node)]).is_some());
-    on(sample, node) || of_its_guest || sample.name.starts_with("pve_pool_")
+fn replicates_to(before: &Exposition, sample: &Sample, node: &str) -> bool {
+    let job = sample.label("job").unwrap_or_default();
+    before
+        .value("pve_replication_info", &[("job", job), ("target", node)])
+        .is_some()
 }
 
-/// Of `/cluster/status`.
-fn of_membership(sample: &Sample) -> bool {
-    let names = [
-        "pve_cluster_info",
-        "pve_cluster_quorate",
-        "pve_cluster_nodes",
-        "pve_cluster_nodes_online",
-    ];
-    // It also has the number and the address of a node.
-    names.contains(&&*sample.name) || sample.name == "pve_node_info"
+/// What only the node itself tells, of itself and its guests.
+fn told_by(before: &Exposition, sample: &Sample, node: &str) -> bool {
+    of_any(&OF_NODES, sample) && (on(sample, node) || of_guest_on(before, sample, node))
 }
 
-/// Of `/cluster/metrics/export`, for which the node's status stands in here and there.
-fn of_export(sample: &Sample) -> bool {
-    let names = [
-        "pve_node_load",
-        "pve_node_swap_",
-        "pve_node_network_",
-        "pve_node_cpu_iowait",
-        "pve_node_sample_",
-    ];
-    names.iter().any(|name| sample.name.starts_with(name))
-}
-
-/// Of `/nodes/{node}/status` alone.
-fn of_node_status(sample: &Sample) -> bool {
-    let names = [
-        "system_info",
-        "cpu_sockets",
-        "cpu_cores",
-        "cpu_frequency",
-        "memory_available",
-        "memory_free",
-        "memory_ksm",
-        "root_available",
-    ];
-    sample
-        .name
-        .strip_prefix("pve_node_")
-        .is_some_and(|name| names.iter().any(|start| name.starts_with(start)))
-}
-
-/// Of `/cluster/resources`, which also says which nodes there are to ask for their status.
-fn of_resources(sample: &Sample) -> bool {
-    let subjects = ["pve_guest_", "pve_storage_", "pve_pool_", "pve_network_"];
-    subjects.iter().any(|subject| sample.name.starts_with(subject))
-        || sample.name.starts_with("pve_node_")
-            && sample.name != "pve_node_up"
-            && !of_export(sample)
-            && !of_node_status(sample)
+/// What stays when nothing can be reached: history, and what is seldom read.
+fn kept(sample: &Sample) -> bool {
+    of_any(&["backup_logs", "guest_config", "snapshots"], sample) && !of("resources", sample)
 }

@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
 
 mod authorization;
+mod belongs;
 mod collection;
 mod each_fault;
+mod each_source;
 mod minority;
+mod one_by_one;
 #[path = "../support/mod.rs"]
 mod support;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::pve::error::{ApiError, FailureReason};
+use crate::pve::error::ApiError;
 use crate::sources::backups::FinishedBackup;
+use crate::sources::survey::is_of_the_node;
 
 /// How many logs from before the start are read of each node at most.
 const BACKLOG: u32 = 100;
@@ -136,7 +137,8 @@ impl Reading {
         };
         let failures = pending.failures;
         pending.failures += 1;
-        pending.tries += u32::from(is_its_own(error));
+        let elsewhere = is_of_the_node(error) || matches!(error, ApiError::Forbidden { .. });
+        pending.tries += u32::from(!elsewhere);
         let [first, later] = RESTS;
         pending.after = Some(now + if failures == 0 { first } else { later });
         if pending.tries == TRIES {
@@ -156,19 +158,4 @@ impl Reading {
             *self.backlog_read.entry(Arc::clone(&task.node)).or_default() += 1;
         }
     }
-}
-
-/// Whether a failure is the log's own, and not that of a node, the network or the token.
-fn is_its_own(error: &ApiError) -> bool {
-    let elsewhere = match error.reason() {
-        FailureReason::Unreachable
-        | FailureReason::Tls
-        | FailureReason::Timeout
-        | FailureReason::Unauthorized
-        | FailureReason::Forbidden
-        | FailureReason::Offline => true,
-        FailureReason::Status => matches!(error, ApiError::Status { status: 595..=599, .. }),
-        FailureReason::Decode | FailureReason::TooLarge => false,
-    };
-    !elsewhere
 }

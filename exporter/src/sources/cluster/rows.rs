@@ -88,6 +88,7 @@ impl ClusterSources {
         let status = shown.whole(&self.status).map(|latest| latest.value);
         let version = shown.whole(&self.version).map(|latest| latest.value);
         let permissions = shown.whole(&self.permissions).map(|latest| latest.value);
+        let granted = self.permissions.held().latest().map(|latest| latest.value);
         // What other rows are about is looked up even where the scrape does not ask for the list itself.
         let list = self.resources.servable(shown.interval).map(|latest| latest.value);
         let remembered = if list.is_none() { self.remembered() } else { None };
@@ -138,7 +139,7 @@ impl ClusterSources {
                 .map_or_else(Arc::default, |resources| self.expected_up(resources, shown.interval)),
             ha,
             tasks: self.tasks.rows(&shown, metrics).filter(|_| self.lists_tasks()),
-            volumes: self.volumes.rows(&shown, list.as_deref()),
+            volumes: self.volumes.rows(&shown, list.as_deref(), granted.as_deref()),
             replicas: self.replicas(&replication),
             inventory: self.inventory.rows(&shown, metrics),
             replication,
@@ -178,10 +179,6 @@ impl ClusterSources {
         let tag = self.settings.config.expected_up_tag.as_deref();
         let expected = resources.guests.iter().filter_map(|guest| {
             let key = (guest.kind, guest.vmid);
-            if requested.is_none() && guest.ha_state.is_some() {
-                // HA manages it, and what HA is asked for is not known.
-                return None;
-            }
             let requested = requested.as_ref().and_then(|requested| requested.get(&key).copied());
             let config = configurations.get(&key).map(|configuration| &configuration.guest);
             let node = resources.nodes.get(&guest.node);

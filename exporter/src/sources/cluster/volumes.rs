@@ -3,15 +3,14 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
 use super::{Known, Shown};
 use crate::pve::client::Client;
 use crate::sources::backup_volumes::{self, StorageBackups};
-use crate::sources::cached::{Cached, Same};
+use crate::sources::cached::Cached;
 use crate::sources::name::SourceName;
 use crate::sources::permissions::TokenPermissions;
 use crate::sources::resources::Resources;
@@ -24,14 +23,12 @@ pub(super) struct Volumes {
     cluster: Arc<str>,
     known: Arc<Known>,
     places: PerNode<StorageBackups>,
-    /// Whether the token may see every guest.
-    all_guests: AtomicBool,
-    cached: Cached<RowsKey, VolumeRows>,
+    cached: Cached<Made, VolumeRows>,
 }
 
-/// What the rows are made of: the values with their places and whether these are shared, the guests that exist and those that are
-/// reported on, and whether the token may see all of them.
-type RowsKey = (Vec<(Arc<str>, Same<StorageBackups>, bool)>, u64, u64, bool);
+/// What rows are made of: the places, when each was read and whether its storage is shared, the guests that exist, and those
+/// that are reported on.
+type Made = (Vec<(Arc<str>, Instant, bool)>, u64, u64);
 
 /// The rows.
 #[derive(Clone, Default)]
@@ -56,7 +53,6 @@ impl Volumes {
             cluster: wiring.cluster.into(),
             known: Arc::clone(known),
             places: places.damaged_by(|value| Some(value.damaged_rows)),
-            all_guests: AtomicBool::new(false),
             cached: Cached::default(),
         }
     }
@@ -66,54 +62,51 @@ impl Volumes {
         let (Some(permissions), Some(resources)) = (permissions, self.known.resources()) else {
             return self.places.set_nodes(&[]);
         };
-        self.all_guests.store(permissions.lists_all_guests(), Ordering::Relaxed);
         let mut shared = BTreeSet::new();
         let mut places = Vec::new();
         for row in &resources.storages {
             let holds_backups = row.on_node.content.split(',').any(|content| content == "backup");
             let wanted = holds_backups && row.on_node.up == Some(true) && permissions.lists_backups(&row.name);
-            if wanted && (row.on_node.shared != Some(true) || shared.insert(&row.name)) {
+            if wanted && (!is_shared(&resources, &row.name) || shared.insert(&row.name)) {
                 places.push(format!("{}/{}", row.node, row.name).into());
             }
         }
         self.places.set_nodes(&places);
     }
 
-    /// What it brings. Without the list of guests nobody can tell which backups are orphaned.
-    pub(super) fn rows(&self, shown: &Shown<'_>, resources: Option<&Resources>) -> VolumeRows {
+    /// What it brings. Without a list of all guests nobody can tell which backups are orphaned.
+    pub(super) fn rows(
+        &self,
+        shown: &Shown<'_>,
+        resources: Option<&Resources>,
+        permissions: Option<&TokenPermissions>,
+    ) -> VolumeRows {
         let places = shown.nodes(&self.places);
         let Some(resources) = resources.filter(|_| !places.is_empty()) else {
             return VolumeRows::default();
         };
-        let shared: BTreeSet<&str> = resources
-            .storages
-            .iter()
-            .filter(|row| row.on_node.shared == Some(true))
-            .map(|row| &*row.name)
-            .collect();
-        let is_shared = |place: &str| shared.contains(split(place).1);
-        let all_guests = self.all_guests.load(Ordering::Relaxed);
-        let values = places.iter().map(|(place, backups)| {
-            let value = Same(Arc::clone(&backups.value));
-            (Arc::clone(place), value, is_shared(place))
+        let lists_guests = permissions.is_some_and(TokenPermissions::lists_guests);
+        let read = places.iter();
+        let read = read.map(|(place, backups)| {
+            let shared = is_shared(resources, split(place).1);
+            (Arc::clone(place), backups.at, shared)
         });
         let mut existing = DefaultHasher::new();
-        resources.existing.hash(&mut existing);
-        let key = (
-            values.collect(),
-            existing.finish(),
-            shown.placed.fingerprint(),
-            all_guests,
-        );
+        (&resources.existing, lists_guests).hash(&mut existing);
+        let key = (read.collect(), existing.finish(), shown.placed.fingerprint());
         self.cached.of(key, || {
             let existing: BTreeSet<GuestKey> = resources.existing.iter().copied().collect();
-            let (mut volumes, mut orphans) = (Vec::new(), Vec::new());
+            let (mut volumes, mut orphans, mut shared) = (Vec::new(), Vec::new(), BTreeSet::new());
             for (place, backups) in &places {
                 let (node, storage) = split(place);
-                let node = (!is_shared(place)).then_some(node);
+                let node = (!is_shared(resources, storage)).then_some(node);
+                // Two places of it stand beside each other until the next refresh when it has just become shared.
+                if node.is_none() && !shared.insert(storage) {
+                    continue;
+                }
                 let (rows, orphan) = backups.value.rows(&self.cluster, storage, node, &existing);
                 volumes.extend(rows.into_iter().filter(|row| shown.placed.contains(row.guest)));
-                orphans.extend(orphan.filter(|_| all_guests));
+                orphans.extend(orphan.filter(|_| lists_guests));
             }
             VolumeRows {
                 volumes: volumes.into(),
@@ -150,6 +143,12 @@ impl Source for Volumes {
         };
         self.places.outcomes().into_iter().map(split_place).collect()
     }
+}
+
+/// Whether a storage is shared: the row of one node that could not be read does not make it local there.
+fn is_shared(resources: &Resources, storage: &str) -> bool {
+    let mut rows = resources.storages.iter().filter(|row| *row.name == *storage);
+    rows.any(|row| row.on_node.shared == Some(true))
 }
 
 fn split(place: &str) -> (&str, &str) {

@@ -349,8 +349,8 @@ impl Node {
     }
 }
 
-/// Whether the node, or the way to it, is at fault rather than the guest.
-fn is_of_the_node(error: &ApiError) -> bool {
+/// Whether the node, or the way to it, is at fault rather than what was to be read there.
+pub(crate) fn is_of_the_node(error: &ApiError) -> bool {
     match error {
         // PVE's own statuses for a node that cannot be reached or hangs.
         ApiError::Status { status, .. } => *status >= 595,

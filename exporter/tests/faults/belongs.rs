@@ -1,0 +1,196 @@
+//! Which sources a sample comes from, by the start of its name.
+
+use crate::support::strict::{Exposition, Sample};
+
+/// Without one of these sources the samples whose names start so are not there, or say less.
+const BELONG: &[(&str, &[&str])] = &[
+    (
+        "resources",
+        &[
+            "pve_guest_info",
+            "pve_guest_up",
+            "pve_guest_state",
+            "pve_guest_lock",
+            "pve_guest_cpu",
+            "pve_guest_memory_",
+            "pve_guest_disk_",
+            "pve_guest_network_",
+            "pve_guest_monitor_",
+            "pve_guest_expected_up",
+            "pve_storage_",
+            "pve_pool_",
+            "pve_network_",
+            "pve_node_info",
+            "pve_node_up",
+            "pve_node_cpu_usage",
+            "pve_node_cpus",
+            "pve_node_memory_size",
+            "pve_node_memory_usage",
+            "pve_node_root_size",
+            "pve_node_root_usage",
+            "pve_backup_volumes",
+            "pve_backup_orphaned",
+        ],
+    ),
+    // The nodes' own status stands in for it here and there.
+    (
+        "metrics_export",
+        &[
+            "pve_node_load",
+            "pve_node_swap_",
+            "pve_node_network_",
+            "pve_node_cpu_iowait",
+            "pve_node_sample_",
+        ],
+    ),
+    (
+        "cluster_status",
+        &[
+            "pve_cluster_info",
+            "pve_cluster_quorate",
+            "pve_cluster_nodes",
+            // The number and the address of a node.
+            "pve_node_info",
+        ],
+    ),
+    (
+        "node_status",
+        &[
+            "pve_node_system_info",
+            "pve_node_cpu_sockets",
+            "pve_node_cpu_cores",
+            "pve_node_cpu_frequency",
+            "pve_node_memory_available",
+            "pve_node_memory_free",
+            "pve_node_memory_ksm",
+            "pve_node_root_available",
+        ],
+    ),
+    ("version", &["pve_version_info"]),
+    ("permissions", &["pve_permission_granted"]),
+    ("tasks", &["pve_task_"]),
+    (
+        "backup_logs",
+        &[
+            "pve_backup_info",
+            "pve_backup_last_",
+            "pve_backup_logs_",
+            "pve_guest_recovery_point",
+        ],
+    ),
+    ("backup_jobs", &["pve_backup_job_"]),
+    ("backup_coverage", &["pve_backup_uncovered"]),
+    ("backup_volumes", &["pve_backup_volumes", "pve_backup_orphaned"]),
+    (
+        "ha_manager",
+        &[
+            "pve_ha_manager_",
+            "pve_ha_quorate",
+            "pve_ha_guest_state",
+            "pve_ha_guest_moves",
+            "pve_ha_node_",
+            "pve_ha_lrm_",
+        ],
+    ),
+    (
+        "ha_status",
+        &[
+            "pve_ha_fencing_",
+            "pve_ha_guest_requested_state",
+            "pve_guest_expected_up",
+        ],
+    ),
+    ("ha_rules", &["pve_ha_rules", "pve_ha_groups"]),
+    ("replication_jobs", &["pve_replication_info", "pve_replication_enabled"]),
+    (
+        "replication",
+        &[
+            "pve_replication_last_",
+            "pve_replication_next_",
+            "pve_replication_consecutive_failures",
+            "pve_replication_error",
+            "pve_replication_running",
+            "pve_guest_recovery_point",
+        ],
+    ),
+    (
+        "qemu",
+        &[
+            "pve_guest_qemu_",
+            "pve_guest_balloon_",
+            "pve_guest_pressure_",
+            "pve_guest_drive_",
+        ],
+    ),
+    ("lxc", &["pve_guest_swap_", "pve_guest_pressure_"]),
+    ("netstat", &["pve_guest_interface_"]),
+    (
+        "guest_config",
+        &[
+            "pve_guest_config_",
+            "pve_guest_pending_",
+            "pve_guest_created_",
+            "pve_guest_drive_",
+            "pve_guest_expected_up",
+        ],
+    ),
+    ("snapshots", &["pve_guest_snapshot", "pve_snapshot_"]),
+];
+
+/// The drives as they are configured. What they do is counted.
+const CONFIGURED: [&str; 3] = [
+    "pve_guest_drive_info",
+    "pve_guest_drive_size_bytes",
+    "pve_guest_drive_backup_excluded",
+];
+
+/// Whether `sample` comes from `source`, if not from it alone.
+pub(crate) fn of(source: &str, sample: &Sample) -> bool {
+    let starts = |start: &&str| sample.name.starts_with(start);
+    let named = BELONG
+        .iter()
+        .any(|(owner, names)| *owner == source && names.iter().any(starts));
+    match (source, sample.name.as_str()) {
+        ("resources", "pve_guest_uptime_seconds" | "pve_node_uptime_seconds") => true,
+        ("backup_logs", "pve_guest_recovery_point_timestamp_seconds") => sample.label("source") == Some("backup"),
+        ("replication", "pve_guest_recovery_point_timestamp_seconds") => sample.label("source") == Some("replication"),
+        ("qemu", name) if CONFIGURED.contains(&name) => false,
+        ("guest_config", name) if name.starts_with("pve_guest_drive_") => CONFIGURED.contains(&name),
+        ("qemu" | "lxc", name) if name.starts_with("pve_guest_pressure_") => {
+            sample.label("id").is_some_and(|id| id.starts_with(source))
+        }
+        _ => named,
+    }
+}
+
+/// Whether `sample` comes from one of `sources`, if not from them alone.
+pub(crate) fn of_any(sources: &[&str], sample: &Sample) -> bool {
+    sources.iter().any(|source| of(source, sample))
+}
+
+/// Whether `sample` would not be there without `source`.
+pub(crate) fn of_alone(source: &str, sample: &Sample) -> bool {
+    let other = |(owner, _): &(&str, _)| *owner != source && of(owner, sample);
+    of(source, sample) && !BELONG.iter().any(other)
+}
+
+/// Whether the sample has the label `node` with this value.
+pub(crate) fn on(sample: &Sample, node: &str) -> bool {
+    sample.label("node") == Some(node)
+}
+
+/// The guest that it is about, or a thing of which it is about.
+fn guest(sample: &Sample) -> Option<&str> {
+    let id = sample.label("id");
+    id.filter(|id| id.starts_with("qemu/") || id.starts_with("lxc/"))
+}
+
+/// Whether it is about a guest.
+pub(crate) fn of_guest(sample: &Sample) -> bool {
+    guest(sample).is_some()
+}
+
+/// Whether it is about a guest that was on `node`.
+pub(crate) fn of_guest_on(before: &Exposition, sample: &Sample, node: &str) -> bool {
+    guest(sample).is_some_and(|id| before.value("pve_guest_info", &[("id", id), ("node", node)]).is_some())
+}

@@ -17,7 +17,7 @@ const AT_FIRST: u32 = 10;
 /// How often a log is tried.
 const TRIES: u32 = 3;
 
-/// How long a log that failed rests: the first time, and from then on.
+/// How long a log that failed rests: at first, and when it has failed twice by itself.
 const RESTS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(300)];
 
 /// How many tasks are remembered, and for how long.
@@ -140,7 +140,7 @@ impl Reading {
         let elsewhere = is_of_the_node(error) || matches!(error, ApiError::Forbidden { .. });
         pending.tries += u32::from(!elsewhere);
         let [first, later] = RESTS;
-        pending.after = Some(now + if failures == 0 { first } else { later });
+        pending.after = Some(now + if pending.tries < 2 { first } else { later });
         if pending.tries == TRIES {
             self.unreadable += 1;
             self.tasks.remove(&key(task));

@@ -5,6 +5,7 @@ use crate::metrics::table::{Kind, Metric, Subject, Unit};
 use crate::subjects::api::Api;
 use crate::subjects::backup::Backup;
 use crate::subjects::backup_coverage::{BackupCoverage, UncoveredGuest};
+use crate::subjects::backup_failure::BackupFailure;
 use crate::subjects::backup_job::BackupJob;
 use crate::subjects::backup_log::BackupLogs;
 use crate::subjects::backup_volume::{BackupVolumes, OrphanedBackups};
@@ -109,6 +110,7 @@ pub fn catalog() -> Vec<Group> {
         group::<BackupJob>(),
         group::<BackupCoverage>(),
         group::<BackupLogs>(),
+        group::<BackupFailure>(),
         group::<OrphanedBackups>(),
         group::<Node>(),
         group::<HaNode>(),

@@ -18,6 +18,7 @@ use crate::pve::error::{ApiError, DecodeError};
 use crate::pve::offline::OfflineNodes;
 use crate::pve::transport::{Limits, Observer, Transport};
 use crate::pve::trust::{Learned, TrustError};
+use crate::pve::upid::without_users;
 
 /// What a probe gets: it asks for what every endpoint has in memory.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,10 +38,10 @@ pub enum Place {
     Node(Arc<str>),
 }
 
-/// A GET request.
-#[derive(Clone, Debug)]
+/// A GET request. It has no `Debug`, because its path may hold a UPID, which names a user.
+#[derive(Clone)]
 pub struct Request {
-    /// The path below `/api2/json`, with its query.
+    /// The path below `/api2/json`, with its query. [`ApiError`]s tell it without users.
     pub path: String,
     /// Where it is executed.
     pub place: Place,
@@ -98,7 +99,7 @@ impl Answer {
         decode: impl FnOnce(&'a [u8]) -> Result<T, DecodeError>,
     ) -> Result<T, ApiError> {
         decode(&self.body).map_err(|problem| ApiError::Decode {
-            path: path.to_owned(),
+            path: without_users(path),
             problem,
         })
     }
@@ -268,7 +269,7 @@ impl Client {
             .map_or_else(String::new, |endpoint| endpoint.url.to_string());
         ApiError::Timeout {
             endpoint,
-            path: request.path.clone(),
+            path: without_users(&request.path),
             limit: request.timeout.unwrap_or(self.request_timeout),
         }
     }

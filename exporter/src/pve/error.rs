@@ -47,9 +47,11 @@ impl FailureReason {
 
 /// A body that is not what its endpoint promises.
 #[derive(Clone, Debug, Error)]
-#[error("{problem}; the body has {length} bytes and begins with {beginning:?}")]
+#[error("{problem}; the body has {length} bytes{beginning}")]
 pub struct DecodeError {
     problem: String,
+    /// What may be said where the problem itself may repeat the body.
+    place: String,
     length: usize,
     beginning: String,
 }
@@ -59,18 +61,22 @@ impl DecodeError {
         let beginning = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
         Self {
             problem: error.to_string(),
+            place: format!(
+                "not what was expected at line {} column {}",
+                error.line(),
+                error.column()
+            ),
             length: body.len(),
-            beginning,
+            beginning: format!(" and begins with {beginning:?}"),
         }
     }
 
     /// The same without any of the body, for one that holds what nobody else may read.
     #[must_use]
-    pub fn without_beginning(self) -> Self {
-        Self {
-            beginning: String::new(),
-            ..self
-        }
+    pub fn without_beginning(mut self) -> Self {
+        self.problem.clone_from(&self.place);
+        self.beginning.clear();
+        self
     }
 }
 

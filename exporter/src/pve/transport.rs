@@ -17,6 +17,7 @@ use crate::pve::budget::PER_ENDPOINT;
 use crate::pve::client::ClientError;
 use crate::pve::error::ApiError;
 use crate::pve::trust::{Authorities, Learned, Trust, tls_config};
+use crate::pve::upid::without_users;
 
 /// pveproxy closes a connection that is idle for 5 s; ours must be gone before.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -111,7 +112,7 @@ impl Transport {
             .timeout(limits.whole);
         let late = |limit| ApiError::Timeout {
             endpoint: endpoint.to_string(),
-            path: path.to_owned(),
+            path: without_users(path),
             limit,
         };
         let Ok(sent) = timeout(limits.head, request.send()).await else {
@@ -126,7 +127,7 @@ impl Transport {
         let outcome = match sent {
             Err(error) => Err(self.not_reached(&error, endpoint, late(limits.whole))),
             Ok(response) if response.status().is_success() => read(response, self.body_limit).await.map_err(|error| {
-                let path = path.to_owned();
+                let path = without_users(path);
                 let error = match error {
                     None => ApiError::TooLarge {
                         path,
@@ -233,7 +234,7 @@ fn innermost(error: &reqwest::Error) -> String {
     }
     // What rustls puts before the words of a verifier that is not its own, and behind those of its own.
     let words = words.strip_prefix("unexpected error: ").unwrap_or(&words);
-    words.split(": https://docs.rs/").next().unwrap_or(words).to_owned()
+    without_users(words.split(": https://docs.rs/").next().unwrap_or(words))
 }
 
 /// Reads a body of at most `limit` bytes; the error is `None` where it is larger.
@@ -268,7 +269,7 @@ async fn refusal(response: reqwest::Response, endpoint: &Url, path: &str) -> Api
         // The HTTP library drops a reason that is not ASCII.
         .or_else(|| status.canonical_reason().map(str::to_owned))
         .unwrap_or_default();
-    let path = path.to_owned();
+    let (path, problem) = (without_users(path), without_users(&problem));
     match status.as_u16() {
         401 => ApiError::Unauthorized {
             endpoint: endpoint.to_string(),

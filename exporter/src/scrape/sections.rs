@@ -27,6 +27,7 @@ pub(super) fn of(rows: &[cluster::Rows]) -> Vec<Box<dyn Section>> {
         section(rows, |rows| &rows.backups.jobs),
         section(rows, |rows| &rows.backups.coverage),
         section(rows, |rows| &rows.backups.logs),
+        section(rows, |rows| &rows.backups.failures),
         section(rows, |rows| &rows.volumes.orphans),
         section(rows, |rows| &rows.nodes),
         section(rows, |rows| &rows.ha.nodes),

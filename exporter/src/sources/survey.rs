@@ -19,9 +19,9 @@ mod limiter;
 mod schedule;
 
 pub use limiter::Limiter;
+pub(crate) use limiter::Permit;
 pub(crate) use schedule::is_of_the_node;
 
-use limiter::Permit;
 use schedule::{Ended, News, Schedule};
 
 /// The values of the guests, in the order of the guests' own rows.

@@ -4,38 +4,7 @@ use std::sync::Arc;
 
 use crate::metrics::labels::Identity;
 use crate::metrics::table::{Metric, Subject, Unit};
-
-/// How a backup or a task ended, as PVE classes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackupResult {
-    /// Without complaint.
-    Ok,
-    /// There is a backup, and something was complained of.
-    Warning,
-    /// There is no backup.
-    Error,
-    /// It was killed, or nobody saw its end.
-    Unknown,
-}
-
-impl BackupResult {
-    /// The label value.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Whether there is a backup.
-    #[must_use]
-    pub const fn is_success(self) -> bool {
-        matches!(self, Self::Ok | Self::Warning)
-    }
-}
+use crate::pve::task_status::TaskResult;
 
 /// The backups of one guest.
 #[derive(Clone, Debug)]
@@ -43,7 +12,7 @@ pub struct Backup {
     /// `pve_cluster` and `id`.
     pub identity: Identity,
     /// When its last backup ended, in Unix seconds, and how that ended.
-    pub last_attempt: Option<(u64, BackupResult)>,
+    pub last_attempt: Option<(u64, TaskResult)>,
     /// Its last backup that succeeded.
     pub last_success: Option<BackupSuccess>,
 }
@@ -108,29 +77,29 @@ impl Subject for Backup {
         Metric::state(
             "pve_backup_last_result",
             &["result"],
-            "How the guest's last backup ended: ok; warning, which is a backup as well; error; unknown where it was killed; log of its vzdump task.",
+            "How the guest's last backup ended: ok; warning, which is a backup as well; error; unknown where it was killed; a job that failed before it came to any guest is not in it but in pve_backup_unattributed_failure_timestamp_seconds; log of its vzdump task.",
             |backup| backup.last_attempt.map(|(_, result)| result.as_str()),
         ),
         Metric::gauge(
-            "pve_backup_last_duration_seconds",
+            "pve_backup_last_success_duration_seconds",
             Unit::Seconds,
             "How long the guest's last successful backup took; Finished Backup in the log of its vzdump task.",
             |backup| backup.of_success(|success| success.duration.map(Into::into)),
         ),
         Metric::gauge(
-            "pve_backup_last_size_bytes",
+            "pve_backup_last_success_size_bytes",
             Unit::Bytes,
             "Size of the guest's last successful backup: of the archive, as coarse as the log tells it; on a Proxmox Backup Server of the disks or files in it; log of its vzdump task.",
             |backup| backup.of_success(|success| success.size.map(Into::into)),
         ),
         Metric::gauge(
-            "pve_backup_last_transferred_bytes",
+            "pve_backup_last_success_transferred_bytes",
             Unit::Bytes,
             "Bytes that the guest's last successful backup read from a virtual machine's disks, or archived of a container's files; on a Proxmox Backup Server only what had changed; log of its vzdump task.",
             |backup| backup.of_success(|success| success.transferred.map(Into::into)),
         ),
         Metric::gauge(
-            "pve_backup_last_freeze_skipped",
+            "pve_backup_last_success_freeze_skipped",
             Unit::None,
             "Whether the last successful backup was made without freezing the guest's file systems though its agent is on, since the agent did not run or failed; absent where no freeze was wanted; log of its vzdump task.",
             |backup| backup.of_success(|success| success.freeze_skipped.map(Into::into)),

@@ -125,13 +125,13 @@ pub struct OrphanedBackups {
 
 impl Subject for OrphanedBackups {
     const NAME: &'static str = "orphaned backups";
-    const ROWS: &'static str = "one per storage on which backups can be seen";
+    const ROWS: &'static str = "one per storage on which backups can be seen, if the token may see every guest";
     const LABELS: &'static [&'static str] = &["pve_cluster", "storage", "node"];
     const TABLE: &'static [Metric<Self>] = &[
         Metric::gauge(
             "pve_backup_orphaned_volumes",
             Unit::None,
-            "Backups on the storage whose guest no longer exists; /nodes/{node}/storage/{storage}/content vmid, /cluster/resources.",
+            "Backups on the storage whose guest no longer exists; a backup server that clusters share without namespaces shows those of other clusters, too; /nodes/{node}/storage/{storage}/content vmid, /cluster/resources.",
             |orphans| Some(orphans.volumes.into()),
         ),
         Metric::gauge(

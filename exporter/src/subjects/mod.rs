@@ -5,6 +5,7 @@
 pub mod api;
 pub mod backup;
 pub mod backup_coverage;
+pub mod backup_failure;
 pub mod backup_job;
 pub mod backup_log;
 pub mod backup_volume;

@@ -43,7 +43,7 @@ impl Subject for RecoveryPoint {
     const TABLE: &'static [Metric<Self>] = &[Metric::gauge(
         "pve_guest_recovery_point_timestamp_seconds",
         Unit::Seconds,
-        "As of when the guest's data can be had back: the start of its last successful backup, from the log of the vzdump task, or of its last replication, /nodes/{node}/replication last_sync.",
+        "As of when the guest's data can be had back: the start of its last successful backup, from the log of the vzdump task, which counts also when it was pruned or damaged since, or of its last replication, /nodes/{node}/replication last_sync.",
         |point| Some(point.timestamp.into()),
     )];
 

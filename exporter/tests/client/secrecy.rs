@@ -4,6 +4,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use pve_exporter::metrics::exposition::Format;
+use pve_exporter::pve::api;
+use pve_exporter::pve::budget::Cost;
 use pve_exporter::pve::client::Request;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -86,6 +88,45 @@ async fn no_error_has_it() {
                 .unwrap_err(),
         };
         assert!(!format!("{error} {error:?}").contains(SECRET), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_error_about_a_task_names_its_user() {
+    const UPID: &str = "UPID:pve1:0000024E:000488B4:6AFFD186:vzdump:201:alice@corp!token:";
+    let repeated = format!(r#"{{"data":["{UPID}"#);
+    for answer in [
+        format!("HTTP/1.1 403 {UPID} is not yours\r\n\r\n"),
+        format!("HTTP/1.1 401 {UPID}\r\n\r\n"),
+        format!("HTTP/1.1 501 Method 'GET {UPID}' not implemented\r\n\r\n"),
+        format!("HTTP/1.1 500 x\r\n\r\n{{\"message\":\"no such task {UPID}\"}}"),
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{repeated}"),
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{repeated}",
+            repeated.len()
+        ),
+        format!("HTTP/1.1 200 OK\r\n\r\n{{\"data\":\"{UPID}\"}}"),
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_owned(),
+        "no HTTP\r\n\r\n".to_owned(),
+        String::new(),
+    ] {
+        let server = ScriptedServer::start(move |_| Answer::Close(answer.clone().into_bytes())).await;
+        let client = client(&server.cluster());
+        let log = Request::node(&"pve1".into(), &format!("tasks/{UPID}/log"), Cost::Cheap);
+        for (request, is_log) in [(log, true), (Request::entry("/cluster/tasks"), false)] {
+            let outcome = client.get(&request).await;
+            let error = outcome.and_then(|answer| {
+                answer.decode(&request.path, |body| {
+                    if is_log {
+                        api::task_log::decode(body, drop)
+                    } else {
+                        api::tasks::decode(body, drop)
+                    }
+                })
+            });
+            let error = error.unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("alice"), "{error:?}");
+        }
     }
 }
 

@@ -47,7 +47,13 @@ use Fails::{AllOf, At, EachNode, Everything, Whole};
 const OF_NODES: [&str; 6] = ["node_status", "qemu", "lxc", "netstat", "replication", "backup_volumes"];
 
 /// The sources that ask when there is something to ask, so that a fault may never be met.
-const NOW_AND_THEN: [&str; 4] = ["task_archive", "backup_logs", "guest_config", "snapshots"];
+const NOW_AND_THEN: [&str; 5] = [
+    "task_archive",
+    "backup_logs",
+    "backup_volumes",
+    "guest_config",
+    "snapshots",
+];
 
 const NONE: fn(&Exposition, &Sample) -> bool = |_, _| false;
 
@@ -223,10 +229,10 @@ cases! {
         shows: |seen| seen.samples("pve_permission_granted").all(|sample| sample.value == 0.0),
         // No guest is listed any more, and no task of others.
         changes: |_, sample| of_any(&["resources", "permissions", "tasks", "replication_jobs", "backup_volumes"], sample)
-            || of_guest(sample) || sample.name == "pve_task_history_gaps_total",
+            || of_guest(sample) || sample.name == "pve_task_history_gaps_total" || sample.name == "pve_backup_logs_waiting",
         loses: |_, sample| of_any(&["cluster_status", "node_status", "metrics_export", "backup_jobs", "backup_coverage",
             "ha_manager", "ha_status", "ha_rules"], sample),
-        leaves: |_, sample| sample.name == "pve_task_history_gaps_total",
+        leaves: |_, sample| sample.name == "pve_task_history_gaps_total" || sample.name == "pve_backup_logs_waiting",
     };
     revoked: Case {
         fault: "revoked",
@@ -397,8 +403,7 @@ fn reason(case: &Case, outcome: Outcome<'_>) -> Option<&'static str> {
 
 fn must_fail(case: &Case, outcome: Outcome<'_>) -> bool {
     // Storages of a node that is offline are not asked for at all.
-    let may = NOW_AND_THEN.contains(&outcome[0]) || outcome[0] == "backup_volumes";
-    !may && reason(case, outcome).is_some()
+    !NOW_AND_THEN.contains(&outcome[0]) && reason(case, outcome).is_some()
 }
 
 fn has_failed(case: &Case, seen: &Exposition, [source, node, storage]: Outcome<'_>) -> bool {

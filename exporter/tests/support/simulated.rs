@@ -168,6 +168,9 @@ impl Simulated {
             };
             // Whoever has lost its turn gets it back within two seconds.
             if idle_seconds == 4 {
+                // What no scrape waits for may have become too old meanwhile.
+                self.scrape().await;
+                self.idle().await;
                 return self.scrape().await;
             }
         }

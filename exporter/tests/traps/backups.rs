@@ -56,7 +56,7 @@ async fn a_backup_that_fails_warns_or_is_not_frozen_shows() {
     let success = "success_timestamp_seconds";
     for vmid in [fine, warned, not_frozen] {
         assert!(of(&seen, success, vmid) > of(&before, success, vmid), "{vmid}");
-        assert_eq!(of(&seen, "duration_seconds", vmid), Some(30.0), "{vmid}");
+        assert_eq!(of(&seen, "success_duration_seconds", vmid), Some(30.0), "{vmid}");
     }
     assert_eq!(
         of(&seen, success, failed),
@@ -64,8 +64,8 @@ async fn a_backup_that_fails_warns_or_is_not_frozen_shows() {
         "the last good one stays"
     );
     assert!(of(&seen, "attempt_timestamp_seconds", failed) > of(&seen, success, failed));
-    assert_eq!(of(&seen, "freeze_skipped", not_frozen), Some(1.0));
-    assert_ne!(of(&seen, "freeze_skipped", fine), Some(1.0));
+    assert_eq!(of(&seen, "success_freeze_skipped", not_frozen), Some(1.0));
+    assert_ne!(of(&seen, "success_freeze_skipped", fine), Some(1.0));
     let point = |seen: &Exposition, vmid: u32| {
         let labels = [("id", &*format!("qemu/{vmid}")), ("source", "backup")];
         seen.value("pve_guest_recovery_point_timestamp_seconds", &labels)

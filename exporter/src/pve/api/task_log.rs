@@ -7,8 +7,8 @@ use serde::Deserialize;
 use crate::pve::error::DecodeError;
 use crate::pve::perl;
 
-/// One line.
-#[derive(Debug, Default, Deserialize)]
+/// One line. It has no `Debug`, because users may stand in it.
+#[derive(Default, Deserialize)]
 #[serde(default)]
 pub struct Line<'a> {
     /// `n`: its number, from 1.
@@ -24,5 +24,5 @@ pub struct Line<'a> {
 /// # Errors
 /// When the body is no JSON or has no list under `data`.
 pub fn decode<'de>(body: &'de [u8], each: impl FnMut(Line<'de>)) -> Result<u64, DecodeError> {
-    perl::for_each_row(body, &["data"], each)
+    perl::for_each_row(body, &["data"], each).map_err(DecodeError::without_beginning)
 }

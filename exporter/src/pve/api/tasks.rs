@@ -7,8 +7,9 @@ use serde::Deserialize;
 use crate::pve::error::DecodeError;
 use crate::pve::perl;
 
-/// One task. Its node, type, id and start stand in the UPID as well and are read from there.
-#[derive(Debug, Default, Deserialize)]
+/// One task. Its node, type, id and start stand in the UPID as well and are read from there. It has no `Debug`, because the UPID
+/// names a user.
+#[derive(Default, Deserialize)]
 #[serde(default)]
 pub struct Row<'a> {
     /// `upid`.
@@ -27,5 +28,5 @@ pub struct Row<'a> {
 /// # Errors
 /// When the body is no JSON or has no list under `data`.
 pub fn decode<'de>(body: &'de [u8], each: impl FnMut(Row<'de>)) -> Result<u64, DecodeError> {
-    perl::for_each_row(body, &["data"], each)
+    perl::for_each_row(body, &["data"], each).map_err(DecodeError::without_beginning)
 }

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use crate::config::GuestKind;
 use crate::pve::perl::float_to_whole;
-use crate::subjects::backup::BackupResult;
+use crate::pve::task_status::TaskResult;
 
 /// A log.
 #[derive(Debug, Default)]
@@ -20,6 +20,10 @@ pub(super) struct Log {
     pub(super) storage: Option<Arc<str>>,
     /// Whether the job waited until another one had ended.
     pub(super) waited: bool,
+    /// Whether any line is vzdump's.
+    pub(super) begun: bool,
+    /// Nothing that follows is about a guest.
+    over: bool,
 }
 
 /// The part of a log that tells of one guest.
@@ -33,11 +37,15 @@ pub(super) struct Run {
     /// In seconds, of a run that succeeded.
     pub(super) duration: Option<u64>,
     /// `None` when it neither finished nor failed.
-    pub(super) result: Option<BackupResult>,
+    pub(super) result: Option<TaskResult>,
     pub(super) size: Option<u64>,
     pub(super) transferred: Option<u64>,
     pub(super) freeze_skipped: Option<bool>,
     pub(super) mode: Option<&'static str>,
+    /// There is no data in the backup: every disk is left out.
+    pub(super) empty: bool,
+    /// When a Proxmox Backup Server was told that it began, in Unix seconds.
+    pub(super) started_utc: Option<i64>,
     /// There was a warning, or an error that vzdump survived.
     complaint: bool,
     /// The backup goes to a Proxmox Backup Server.
@@ -51,7 +59,7 @@ pub(super) struct Run {
 impl Run {
     /// Whether lines about this guest may still come.
     fn open(&self) -> bool {
-        self.finished.is_none() && matches!(self.result, None | Some(BackupResult::Error))
+        self.finished.is_none() && matches!(self.result, None | Some(TaskResult::Error))
     }
 }
 
@@ -59,16 +67,22 @@ impl Run {
 pub(super) fn read<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Log {
     let mut log = Log::default();
     for line in lines {
+        if log.over {
+            break;
+        }
         let line = line.as_ref();
         if let Some(text) = line.strip_prefix("INFO: ") {
             log.info(text);
         } else if let Some(text) = line.strip_prefix("ERROR: ") {
             log.error(text);
-        } else if line.starts_with("WARN: ")
-            && let Some(run) = log.runs.last_mut()
-        {
-            run.complain();
+        } else if line.starts_with("WARN: ") {
+            if let Some(run) = log.runs.last_mut() {
+                run.complain();
+            }
+        } else {
+            continue;
         }
+        log.begun = true;
     }
     log
 }
@@ -83,6 +97,7 @@ impl Log {
             });
             return;
         }
+        self.over = text.starts_with("Backup job finished ");
         match self.runs.last_mut() {
             Some(run) => run.info(text),
             None if text.starts_with("trying to get global lock") => self.waited = true,
@@ -98,7 +113,7 @@ impl Log {
         let failed = number_after(text, "Backup of VM ").filter(|(_, rest)| rest.starts_with(" failed - "));
         match (self.runs.last_mut().filter(|run| run.open()), failed) {
             (Some(run), Some((vmid, _))) if run.vmid == vmid => {
-                (run.result, run.complaint) = (Some(BackupResult::Error), true)
+                (run.result, run.complaint) = (Some(TaskResult::Error), true)
             }
             // While one guest is being backed up vzdump says nothing of another: the words came from elsewhere.
             (Some(run), _) => {
@@ -110,10 +125,11 @@ impl Log {
             // Some failures come before the start is announced.
             (None, Some((vmid, _))) => self.runs.push(Run {
                 vmid,
-                result: Some(BackupResult::Error),
+                result: Some(TaskResult::Error),
                 ..Run::default()
             }),
-            (None, None) => {}
+            // An open run may have been told so by its guest.
+            (None, None) => self.over = text.starts_with("Backup job failed - "),
         }
     }
 }
@@ -121,8 +137,8 @@ impl Log {
 impl Run {
     fn complain(&mut self) {
         self.complaint = true;
-        if self.result == Some(BackupResult::Ok) {
-            self.result = Some(BackupResult::Warning);
+        if self.result == Some(TaskResult::Ok) {
+            self.result = Some(TaskResult::Warning);
         }
     }
 
@@ -133,7 +149,7 @@ impl Run {
                 self.finished = local(time);
             }
         } else if let Some(time) = text.strip_prefix("Failed at ") {
-            if self.result == Some(BackupResult::Error) && self.finished.is_none() {
+            if self.result == Some(TaskResult::Error) && self.finished.is_none() {
                 self.finished = local(time);
             }
         } else if self.open() {
@@ -147,14 +163,18 @@ impl Run {
         } else if let Some(duration) = finished(text, self.vmid) {
             self.duration = Some(duration);
             self.result = Some(if self.complaint {
-                BackupResult::Warning
+                TaskResult::Warning
             } else {
-                BackupResult::Ok
+                TaskResult::Ok
             });
         } else if let Some(mode) = text.strip_prefix("backup mode: ") {
             self.mode = ["snapshot", "suspend", "stop"].into_iter().find(|known| *known == mode);
-        } else if text.starts_with("creating Proxmox Backup Server archive '") {
+        } else if let Some(archive) = text.strip_prefix("creating Proxmox Backup Server archive '") {
             self.pbs = true;
+            self.started_utc = archive_time(archive);
+        } else if text == "backup contains no disks" {
+            self.empty = true;
+            self.complain();
         } else if let Some(size) = text.strip_prefix("archive file size: ") {
             self.size = bytes(size);
         } else if self.kind == Some(GuestKind::Qemu) {
@@ -201,6 +221,13 @@ impl Run {
             self.size = Some(self.size.unwrap_or(0).saturating_add(size));
         }
     }
+}
+
+/// `vm/100/2026-08-15T12:00:02Z'`
+fn archive_time(archive: &str) -> Option<i64> {
+    let (_, time) = archive.strip_suffix("Z'")?.rsplit_once('/')?;
+    let (day, time) = time.split_once('T')?;
+    local(&format!("{day} {time}"))
 }
 
 /// `Starting Backup of VM 100 (qemu)`
@@ -398,41 +425,41 @@ INFO: Finished Backup of VM 200 (00:00:12)",
     #[test]
     fn a_freeze_that_was_wanted_and_did_not_happen_is_told() {
         for (lines, skipped, result) in [
-            ("", None, BackupResult::Ok),
+            ("", None, TaskResult::Ok),
             (
                 "INFO: issuing guest-agent 'fs-freeze' command\nINFO: issuing guest-agent 'fs-thaw' command",
                 Some(false),
-                BackupResult::Ok,
+                TaskResult::Ok,
             ),
             (
                 "INFO: skipping guest-agent 'fs-freeze', agent configured but not running?",
                 Some(true),
-                BackupResult::Ok,
+                TaskResult::Ok,
             ),
             (
                 "INFO: skipping guest filesystem freeze - agent configured but not running?",
                 Some(true),
-                BackupResult::Ok,
+                TaskResult::Ok,
             ),
             (
                 "INFO: skipping guest filesystem freeze - already frozen",
                 Some(false),
-                BackupResult::Ok,
+                TaskResult::Ok,
             ),
             (
                 "INFO: skipping guest filesystem freeze - disabled in VM options",
                 None,
-                BackupResult::Ok,
+                TaskResult::Ok,
             ),
             (
                 "INFO: skipping guest-agent 'fs-freeze', agent not configured in VM options",
                 None,
-                BackupResult::Ok,
+                TaskResult::Ok,
             ),
             (
                 "INFO: issuing guest-agent 'fs-freeze' command\nERROR: VM 100 qmp command 'guest-fsfreeze-freeze' failed - got timeout\nINFO: issuing guest-agent 'fs-thaw' command",
                 Some(true),
-                BackupResult::Warning,
+                TaskResult::Warning,
             ),
         ] {
             let runs = runs(&format!(
@@ -467,20 +494,43 @@ INFO: Finished Backup of VM 100 (00:00:03)
 INFO: Backup finished at 2026-11-20 04:50:14",
         );
         assert_eq!(runs.len(), 1);
-        assert_eq!(
-            (runs[0].result, runs[0].duration),
-            (Some(BackupResult::Warning), Some(3))
+        assert_eq!((runs[0].result, runs[0].duration), (Some(TaskResult::Warning), Some(3)));
+    }
+
+    #[test]
+    fn what_is_told_after_the_job_is_about_no_guest() {
+        let guest = "INFO: Starting Backup of VM 100 (qemu)\nINFO: Finished Backup of VM 100 (00:00:03)";
+        for (end, result) in [
+            ("INFO: Backup job finished successfully", TaskResult::Ok),
+            ("INFO: Backup job finished with errors", TaskResult::Ok),
+            ("ERROR: Backup job failed - x", TaskResult::Ok),
+            ("INFO: VM Name: Backup job finished successfully", TaskResult::Warning),
+        ] {
+            let runs = runs(&format!("{guest}\n{end}\nWARN: could not send the mail"));
+            assert_eq!(runs[0].result, Some(result), "{end}");
+        }
+        let told = runs(
+            "INFO: Starting Backup of VM 100 (qemu)\nERROR: Backup job failed - says the agent\nINFO: Finished Backup of VM 100 (00:00:03)",
         );
+        assert_eq!(told[0].result, Some(TaskResult::Warning));
+    }
+
+    #[test]
+    fn a_backup_without_disks_is_empty() {
+        let runs = runs(
+            "INFO: Starting Backup of VM 100 (qemu)\nINFO: backup contains no disks\nINFO: Finished Backup of VM 100 (00:00:03)",
+        );
+        assert_eq!((runs[0].empty, runs[0].result), (true, Some(TaskResult::Warning)));
     }
 
     #[test]
     fn a_failure_counts_for_its_own_guest_until_that_finishes() {
         let result = |lines: &str| runs(&format!("INFO: Starting Backup of VM 100 (qemu)\n{lines}"))[0].result;
         let failed = "ERROR: Backup of VM 100 failed - x";
-        assert_eq!(result(failed), Some(BackupResult::Error));
+        assert_eq!(result(failed), Some(TaskResult::Error));
         assert_eq!(result("ERROR: Backup of VM 999 failed - x"), None);
         let finished = format!("{failed}\nINFO: Finished Backup of VM 100 (00:00:03)");
-        assert_eq!(result(&finished), Some(BackupResult::Warning));
+        assert_eq!(result(&finished), Some(TaskResult::Warning));
     }
 
     #[test]
@@ -493,15 +543,16 @@ INFO: Backup started at 2026-11-20 04:50:18
 INFO: Starting Backup of VM 102 (lxc)
 INFO: Finished Backup of VM 102 (101:00:09)
 WARN: uploading backup task log failed
-ERROR: Backup job failed - interrupted by signal",
+ERROR: Backup job failed - interrupted by signal
+INFO: Starting Backup of VM 103 (lxc)",
         );
         let results: Vec<_> = runs.iter().map(|run| (run.vmid, run.result)).collect();
         assert_eq!(
             results,
             [
-                (999, Some(BackupResult::Error)),
+                (999, Some(TaskResult::Error)),
                 (101, None),
-                (102, Some(BackupResult::Warning)),
+                (102, Some(TaskResult::Warning)),
             ]
         );
         assert_eq!(runs[0].finished, runs[1].started);

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn task(vmid: Option<u32>, start: u64, end: u64, result: BackupResult) -> FinishedBackup {
+fn task(vmid: Option<u32>, start: u64, end: u64, result: TaskResult) -> FinishedBackup {
     FinishedBackup {
         node: "pve1".into(),
         upid: "UPID:pve1:0000024E:000488B4:6AFFD186:vzdump:201:root@pam:".into(),
@@ -10,7 +10,16 @@ fn task(vmid: Option<u32>, start: u64, end: u64, result: BackupResult) -> Finish
         start,
         end,
         result,
+        observed: true,
     }
+}
+
+/// The attempts of a log that PVE has.
+fn attempts<S: AsRef<str>>(lines: impl IntoIterator<Item = S>, task: &FinishedBackup) -> Vec<Attempt> {
+    let lines: Vec<_> = lines.into_iter().collect();
+    let log = read(&lines, task);
+    assert_eq!((log.lost, log.damaged_rows), (false, 0));
+    log.attempts
 }
 
 macro_rules! recorded {
@@ -30,9 +39,10 @@ fn of_container(started: u64, finished: u64, duration: u64, storage: &str) -> At
         started,
         finished,
         duration: Some(duration),
-        result: BackupResult::Ok,
+        result: TaskResult::Ok,
         size: Some(1 << 20),
         transferred: Some(2_088_960),
+        empty: false,
         freeze_skipped: None,
         mode: Some("stop"),
         storage: Some(storage.into()),
@@ -46,7 +56,8 @@ fn failed(vmid: u32, at: u64) -> Attempt {
         started: at,
         finished: at,
         duration: None,
-        result: BackupResult::Error,
+        result: TaskResult::Error,
+        empty: false,
         size: None,
         transferred: None,
         freeze_skipped: None,
@@ -57,7 +68,7 @@ fn failed(vmid: u32, at: u64) -> Attempt {
 
 #[test]
 fn the_recorded_logs_are_read() {
-    let (ok, error) = (BackupResult::Ok, BackupResult::Error);
+    let (ok, error) = (TaskResult::Ok, TaskResult::Error);
     let (first, second, last) = (1_795_150_214, 1_795_150_216, 1_795_150_491);
     let cases: [(&[u8], FinishedBackup, Attempt); 5] = [
         (
@@ -87,7 +98,7 @@ fn the_recorded_logs_are_read() {
         ),
     ];
     for (body, task, expected) in cases {
-        assert_eq!(convert(body, &task).unwrap(), [expected]);
+        assert_eq!(convert(body, &task).unwrap().attempts, [expected]);
     }
 }
 
@@ -97,11 +108,11 @@ fn a_job_of_many_tells_of_each() {
     let body = include_bytes!("../../../tests/fixtures/task-log.constructed.json");
     // 2026-08-15 12:00:01 UTC.
     let start = 1_786_795_201;
-    let attempts = convert(body, &task(None, start, start + 64, BackupResult::Error)).unwrap();
+    let log = convert(body, &task(None, start, start + 64, TaskResult::Error)).unwrap();
     let expected = [
         Attempt {
             duration: Some(62),
-            result: BackupResult::Ok,
+            result: TaskResult::Ok,
             finished: start + 63,
             transferred: Some(32 << 30),
             storage: Some("pbs".into()),
@@ -112,7 +123,7 @@ fn a_job_of_many_tells_of_each() {
             ..failed(101, start + 63)
         },
     ];
-    assert_eq!(attempts, expected);
+    assert_eq!(log.attempts, expected);
 }
 
 #[test]
@@ -124,11 +135,11 @@ fn a_task_that_was_killed_leaves_the_result_open() {
         "INFO:   3% (1.0 GiB of 32.0 GiB) in 3s, read: 1.0 MiB/s, write: 1.0 MiB/s",
     ];
     let start = 1_795_150_214;
-    let attempts = attempts(lines, &task(Some(100), start, start + 500, BackupResult::Unknown));
+    let attempts = attempts(lines, &task(Some(100), start, start + 500, TaskResult::Unknown));
     assert_eq!(
         attempts,
         [Attempt {
-            result: BackupResult::Unknown,
+            result: TaskResult::Unknown,
             finished: start + 500,
             ..failed(100, start)
         }]
@@ -140,7 +151,7 @@ fn a_task_that_never_came_to_its_guest_failed_for_it() {
     let lines = ["ERROR: can't acquire lock '/var/run/vzdump.lock' - got timeout"];
     let attempts_of = |vmid, result| attempts(lines, &task(vmid, 1000, 2000, result));
     assert_eq!(
-        attempts_of(Some(100), BackupResult::Error),
+        attempts_of(Some(100), TaskResult::Error),
         [Attempt {
             kind: None,
             finished: 2000,
@@ -148,9 +159,64 @@ fn a_task_that_never_came_to_its_guest_failed_for_it() {
             ..failed(100, 1000)
         }]
     );
-    assert_eq!(attempts_of(None, BackupResult::Error), []);
+    // It did not get the lock in three hours, and PVE found no line to tell how it ended.
+    assert_eq!(
+        attempts_of(Some(100), TaskResult::Unknown)[0].result,
+        TaskResult::Unknown
+    );
+    assert_eq!(attempts_of(None, TaskResult::Error), []);
     // The guest lives on another node by now.
-    assert_eq!(attempts_of(Some(100), BackupResult::Ok), []);
+    assert_eq!(attempts_of(Some(100), TaskResult::Ok), []);
+}
+
+#[test]
+fn a_guest_of_which_the_log_tells_no_end_fared_like_its_task() {
+    let lines = ["INFO: Starting Backup of VM 100 (qemu)"];
+    let result = |vmid, result| attempts(lines, &task(vmid, 1000, 2000, result))[0].result;
+    assert_eq!(result(Some(100), TaskResult::Error), TaskResult::Error);
+    assert_eq!(result(None, TaskResult::Error), TaskResult::Unknown);
+    assert_eq!(result(Some(101), TaskResult::Error), TaskResult::Unknown);
+}
+
+#[test]
+fn of_a_log_that_was_thrown_away_only_the_task_is_known() {
+    for line in ["unable to open file - No such file or directory", "no content"] {
+        let body = format!(r#"{{"data":[{{"n":1,"t":"{line}"}}],"total":1}}"#);
+        let log = |vmid, result| convert(body.as_bytes(), &task(vmid, 1000, 2000, result)).unwrap();
+        for result in [TaskResult::Ok, TaskResult::Error] {
+            let LogRead { attempts, lost, .. } = log(Some(100), result);
+            let expected = Attempt {
+                kind: None,
+                finished: 2000,
+                storage: None,
+                result,
+                ..failed(100, 1000)
+            };
+            assert_eq!((attempts, lost), (vec![expected], false), "{line}");
+        }
+        let of_many = log(None, TaskResult::Error);
+        assert!(of_many.lost && of_many.attempts.is_empty(), "{line}");
+    }
+    // Such a line in a log is none.
+    let lines = ["INFO: starting new backup job: vzdump --all 1", "no content"];
+    assert_eq!(attempts(lines, &task(None, 1000, 2000, TaskResult::Error)), []);
+}
+
+/// Constructed after the sources of PVE.
+#[test]
+fn a_job_whose_storage_is_down_names_no_guest() {
+    let body = include_bytes!(
+        "../../../tests/fixtures/pve-9/nodes__pve2__tasks__UPID:pve2:000015B6:00BC6200:6A7FAC01:vzdump::root@pam:__log.json"
+    );
+    let log = convert(body, &task(None, 1000, 1002, TaskResult::Error)).unwrap();
+    assert_eq!(log, LogRead::default());
+}
+
+#[test]
+fn lines_that_cannot_be_read_are_counted() {
+    let body = br#"{"data":[{"n":1,"t":"INFO: Starting Backup of VM 100 (qemu)"},7,[]]}"#;
+    let log = convert(body, &task(None, 1000, 2000, TaskResult::Ok)).unwrap();
+    assert_eq!((log.damaged_rows, log.attempts.len()), (2, 1));
 }
 
 #[test]
@@ -185,7 +251,7 @@ fn line() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_log_makes_the_reader_panic(lines in prop::collection::vec(line(), 0..40), start: u64, took: u64) {
-        let task = task(Some(100), start, start.saturating_add(took), BackupResult::Error);
+        let task = task(Some(100), start, start.saturating_add(took), TaskResult::Error);
         for attempt in attempts(&lines, &task) {
             prop_assert!(task.start <= attempt.started);
             prop_assert!(attempt.started <= attempt.finished);
@@ -234,10 +300,11 @@ proptest! {
                 finished: now + took,
                 duration: succeeded.then_some(took),
                 result: match ending {
-                    1 => BackupResult::Warning,
-                    2 => BackupResult::Error,
-                    _ => BackupResult::Ok,
+                    1 => TaskResult::Warning,
+                    2 => TaskResult::Error,
+                    _ => TaskResult::Ok,
                 },
+                empty: false,
                 size: succeeded.then_some(12 << 20),
                 transferred: None,
                 freeze_skipped: None,
@@ -247,6 +314,6 @@ proptest! {
             now += took;
         }
         lines.push("TASK OK".to_owned());
-        prop_assert_eq!(attempts(&lines, &task(None, start, now + 1, BackupResult::Ok)), expected);
+        prop_assert_eq!(attempts(&lines, &task(None, start, now + 1, TaskResult::Ok)), expected);
     }
 }

@@ -50,11 +50,18 @@ pub(super) fn unix_times(runs: &[Run], waited: bool, start: u64, end: u64) -> Ve
 type Times = Vec<(Option<u64>, Option<u64>)>;
 
 fn resolve(runs: &[Run], waited: bool, start: u64, end: u64) -> Times {
-    let stamps = stamps(runs);
+    let (stamps, told) = stamps(runs);
     let (Ok(start), Ok(end)) = (i64::try_from(start), i64::try_from(end)) else {
         return Times::new();
     };
-    let Some(offset) = offset(&stamps, waited, start, end) else {
+    // The end of a task that was killed is when somebody noticed: maybe hours later, so that only its start tells anything.
+    let open = runs.last().is_some_and(|run| run.result.is_none());
+    let side = match (open, waited) {
+        (true, _) => Side::Start,
+        (false, true) => Side::End,
+        (false, false) => Side::Nearer,
+    };
+    let Some(offset) = told.or_else(|| offset(&stamps, &side, start, end)) else {
         return Times::new();
     };
     let mut unix = stamps
@@ -64,11 +71,13 @@ fn resolve(runs: &[Run], waited: bool, start: u64, end: u64) -> Times {
     runs.iter().map(|run| (next(run.started), next(run.finished))).collect()
 }
 
-/// The times in their order, with a change to or from summer time taken out where a measured duration or a step back shows it.
-fn stamps(runs: &[Run]) -> Vec<i64> {
-    let mut stamps = Vec::new();
+/// The times in their order, with a change to or from summer time taken out where a measured duration or a step back shows it; and
+/// the offset, where a line tells one of the times in UTC.
+fn stamps(runs: &[Run]) -> (Vec<i64>, Option<i64>) {
+    let (mut stamps, mut told) = (Vec::new(), None);
     let (mut before, mut jumps) = (None, 0);
     for run in runs {
+        let first = stamps.len();
         let duration = run.duration.filter(|_| run.started.is_some());
         let duration = duration.and_then(|duration| i64::try_from(duration).ok());
         for (local, measured) in [(run.started, None), (run.finished, duration)] {
@@ -87,12 +96,23 @@ fn stamps(runs: &[Run]) -> Vec<i64> {
             before = Some(local);
             stamps.push(local - jumps);
         }
+        if let (None, Some(utc), Some(_), Some(started)) = (told, run.started_utc, run.started, stamps.get(first)) {
+            let offset = (started - utc + QUARTER / 2).div_euclid(QUARTER) * QUARTER;
+            told = Some(offset).filter(|offset| (WEST..=EAST).contains(offset));
+        }
     }
-    stamps
+    (stamps, told)
+}
+
+/// Which end of the task the times in its log are close to.
+enum Side {
+    Start,
+    End,
+    Nearer,
 }
 
 /// Local time less Unix time: what puts all stamps between the task's start and end.
-fn offset(stamps: &[i64], waited: bool, start: i64, end: i64) -> Option<i64> {
+fn offset(stamps: &[i64], side: &Side, start: i64, end: i64) -> Option<i64> {
     let (first, last) = (stamps.first()?, stamps.last()?);
     let most = ((first - start + SLACK).div_euclid(QUARTER) * QUARTER).min(EAST);
     let least = (-(end - last + SLACK).div_euclid(QUARTER) * QUARTER).max(WEST);
@@ -102,7 +122,12 @@ fn offset(stamps: &[i64], waited: bool, start: i64, end: i64) -> Option<i64> {
     // A task that did something else for a quarter of an hour or more did so before its first line or after its last: the
     // smaller remainder tells which. The wait for another job's end comes before the first.
     let (head, tail) = ((first - most - start).abs(), (end - (last - least)).abs());
-    Some(if waited || tail <= head { least } else { most })
+    Some(match side {
+        Side::Start => most,
+        Side::End => least,
+        Side::Nearer if tail < head => least,
+        Side::Nearer => most,
+    })
 }
 
 #[cfg(test)]
@@ -191,6 +216,46 @@ mod tests {
         // A hook at the end of the job takes 100 minutes.
         let guests = [(DAY + 1, 60, offset, offset)];
         assert_eq!(times(&guests, DAY, DAY + 6061), [(DAY + 1, DAY + 61)]);
+    }
+
+    #[test]
+    fn a_time_in_utc_tells_the_zone() {
+        // Killed with its node at 00:05, which was back after two hours.
+        for offset in [2 * HOUR, -2 * HOUR] {
+            let lines = |archive: String| {
+                [
+                    "INFO: Starting Backup of VM 100 (qemu)".to_owned(),
+                    format!("INFO: Backup started at {}", shown(DAY + 1, offset)),
+                    archive,
+                ]
+            };
+            let utc = shown(DAY + 2, 0).replace(' ', "T");
+            let archive = format!("INFO: creating Proxmox Backup Server archive 'vm/100/{utc}Z'");
+            let log = parser::read(lines(archive));
+            assert_eq!(
+                unix_times(&log.runs, false, DAY, DAY + 2 * 3600),
+                [(DAY + 1, DAY + 7200)]
+            );
+            let finished = |archive| {
+                let mut lines = lines(archive).to_vec();
+                lines.push("INFO: Finished Backup of VM 100 (00:01:00)".to_owned());
+                unix_times(&parser::read(lines).runs, true, DAY, DAY + 2 * 3600)
+            };
+            let archive = format!("INFO: creating Proxmox Backup Server archive 'vm/100/{utc}Z'");
+            assert_eq!(finished(archive), [(DAY + 1, DAY + 61)], "it waited for no lock");
+        }
+    }
+
+    #[test]
+    fn only_the_start_of_a_killed_task_is_to_be_trusted() {
+        for end in [DAY + 7201, DAY + 4 * 3600 + 1, DAY + 86_400] {
+            let lines = [
+                "INFO: Starting Backup of VM 100 (lxc)".to_owned(),
+                format!("INFO: Backup started at {}", shown(DAY + 1, HOUR)),
+            ];
+            let log = parser::read(lines);
+            assert_eq!(unix_times(&log.runs, false, DAY, end), [(DAY + 1, end)]);
+        }
     }
 
     #[test]

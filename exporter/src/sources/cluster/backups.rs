@@ -1,8 +1,8 @@
 //! Backups: what the logs of their tasks tell of each guest, the jobs, and the guests that no job covers.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
@@ -11,25 +11,24 @@ use super::{Known, Shown};
 use crate::clock::Clock;
 use crate::metrics::labels::Identity;
 use crate::pve::client::Client;
+use crate::pve::error::ApiError;
 use crate::sources::backup_coverage::{self, NotBackedUp};
 use crate::sources::backup_jobs::{self, BackupJobs};
-use crate::sources::backup_log;
+use crate::sources::backup_log::{self, LogRead};
 use crate::sources::backups::{BackupLedger, FinishedBackup};
 use crate::sources::cached::{Cached, Same};
 use crate::sources::guest_config::Configuration;
 use crate::sources::held::Held;
 use crate::sources::name::SourceName;
 use crate::sources::source::{Limit, Outcome, Source, Whole, Wiring};
-use crate::sources::survey::{Limiter, Values};
+use crate::sources::survey::{Limiter, Permit, Values};
 use crate::subjects::backup::Backup;
 use crate::subjects::backup_coverage::{BackupCoverage, UncoveredGuest};
+use crate::subjects::backup_failure::BackupFailure;
 use crate::subjects::backup_job::BackupJob;
 use crate::subjects::backup_log::BackupLogs;
 use crate::subjects::guest::{Guest, GuestKey};
 use crate::subjects::recovery_point::RecoveryPoint;
-
-/// How many vzdump tasks are remembered whose logs may still be read: the newest.
-const TASKS: usize = 4096;
 
 /// The sources of backups.
 pub(super) struct Backups {
@@ -37,13 +36,20 @@ pub(super) struct Backups {
     logs: Logs,
     jobs: Whole<BackupJobs>,
     coverage: Whole<NotBackedUp>,
+    cached_coverage: Cached<CoverageKey, CoverageRows>,
 }
+
+/// An answer and the guests that it is compared with.
+type CoverageKey = (Same<NotBackedUp>, u64, usize);
+type CoverageRows = (Arc<[UncoveredGuest]>, Arc<[BackupCoverage]>);
 
 /// The rows of backups.
 #[derive(Default)]
 pub struct BackupRows {
     /// The reading of logs.
     pub logs: Arc<[BackupLogs]>,
+    /// The failures of nodes that are held against no guest.
+    pub failures: Arc<[BackupFailure]>,
     /// The last backups of guests.
     pub backups: Arc<[Backup]>,
     /// To when the guests could be brought back from them.
@@ -72,6 +78,7 @@ impl Backups {
             logs: Logs::new(wiring, known, limiter),
             jobs: jobs.damaged_by(|value| Some(value.damaged_rows)),
             coverage: coverage.damaged_by(|value| Some(value.damaged_rows)),
+            cached_coverage: Cached::default(),
             cluster,
         }
     }
@@ -83,49 +90,67 @@ impl Backups {
 
     /// Takes over what the tasks and configurations tell of backups.
     pub(super) fn observe(&self, tasks: &Tasks, configurations: &Arc<Values<Configuration>>, quorate: bool) {
-        self.logs.observe(tasks, configurations, quorate);
+        let uncovered = self.coverage.held().latest().map(|latest| latest.value);
+        self.logs.observe(tasks, uncovered, configurations, quorate);
     }
 
     /// What they bring.
     pub(super) fn rows(&self, shown: &Shown<'_>, guests: &Arc<[Guest]>) -> BackupRows {
-        let mut rows = BackupRows::default();
-        if shown.selection.contains(&SourceName::BackupLogs) {
-            rows.backups = self.logs.backups(guests);
-            rows.recovery_points = self.logs.recovery_points(&self.cluster, guests);
-            rows.logs = Arc::from([BackupLogs {
-                identity: Identity::new(&[("pve_cluster", &self.cluster)]),
-                unreadable: self.logs.ledger().backups.unreadable(),
-            }]);
-        }
+        let mut rows = if shown.selection.contains(&SourceName::BackupLogs) {
+            self.logs.rows(shown, &self.cluster, guests)
+        } else {
+            BackupRows::default()
+        };
         if let Some(jobs) = shown.whole(&self.jobs) {
             rows.jobs = Arc::clone(&jobs.value.jobs);
         }
         if let Some(uncovered) = shown.whole(&self.coverage) {
-            let templates = guests.iter().filter(|guest| guest.text.template == Some(true));
-            let templates: HashSet<GuestKey> = templates.map(|guest| (guest.kind, guest.vmid)).collect();
-            let counts = |guest| shown.placed.contains(guest) && !templates.contains(&guest);
-            let (uncovered, coverage) = uncovered.value.rows(&self.cluster, counts);
-            (rows.uncovered, rows.coverage) = (uncovered, Arc::from([coverage]));
+            let uncovered = uncovered.value;
+            let key = (Same(Arc::clone(&uncovered)), shown.placed.fingerprint(), guests.len());
+            (rows.uncovered, rows.coverage) = self.cached_coverage.of(key, || {
+                let templates = guests.iter().filter(|guest| guest.text.template == Some(true));
+                let templates: HashSet<GuestKey> = templates.map(|guest| (guest.kind, guest.vmid)).collect();
+                let counts = |guest| shown.placed.contains(guest) && !templates.contains(&guest);
+                let (uncovered, coverage) = uncovered.rows(&self.cluster, counts);
+                (uncovered, Arc::from([coverage]))
+            });
         }
         rows
     }
 }
 
-type Observed = (Same<[Guest]>, Same<Values<Configuration>>);
-
 /// What is known, and what it came from.
 #[derive(Default)]
 struct Ledger {
     backups: BackupLedger,
-    finished: Vec<FinishedBackup>,
-    /// Changes with every log that is read, and whatever else changes what is known.
-    revision: u64,
-    observed: Option<Observed>,
+    guests: Option<Same<[Guest]>>,
+    uncovered: Option<Same<NotBackedUp>>,
+    configurations: Arc<Values<Configuration>>,
 }
 
-type CachedFor<T> = Cached<(u64, Same<[Guest]>), Arc<[T]>>;
+impl Ledger {
+    /// Looks at the configurations that have been read since the last time: a machine is no older than its own says.
+    fn observe_configurations(&mut self, configurations: &Arc<Values<Configuration>>, now: Instant) {
+        if Arc::ptr_eq(&self.configurations, configurations) {
+            return;
+        }
+        let mut before = self.configurations.iter().peekable();
+        for (guest, configuration) in configurations.iter() {
+            while before.next_if(|(other, _)| *other < guest).is_some() {}
+            let known = before.next_if(|(other, _)| *other == guest);
+            let is_known = known.is_some_and(|(_, known)| Arc::ptr_eq(known, configuration));
+            if let (false, Some(created)) = (is_known, configuration.guest.created) {
+                self.backups.forget(*guest, created, now);
+            }
+        }
+        self.configurations = Arc::clone(configurations);
+    }
+}
 
-/// The logs of vzdump tasks, each read once when its task has ended.
+/// The ledger's revision, and which guests there are: their number tells those that are remembered from none.
+type RowsKey = (u64, u64, usize);
+
+/// The logs of vzdump tasks, each read once when its task has ended; one at a time at each node.
 struct Logs {
     title: Arc<str>,
     clock: Clock,
@@ -133,113 +158,171 @@ struct Logs {
     known: Arc<Known>,
     limiter: Arc<Limiter>,
     limit: Limit,
-    held: Arc<Held<()>>,
+    /// How the reads at each node have gone: the lines of the newest that could not be read.
+    nodes: Mutex<BTreeMap<Arc<str>, Arc<Held<u64>>>>,
     ledger: Arc<Mutex<Ledger>>,
-    cached_backups: CachedFor<Backup>,
-    cached_points: CachedFor<RecoveryPoint>,
+    cached_backups: Cached<RowsKey, Arc<[Backup]>>,
+    cached_points: Cached<RowsKey, Arc<[RecoveryPoint]>>,
 }
 
 impl Logs {
     fn new(wiring: &Wiring<'_>, known: &Arc<Known>, limiter: &Arc<Limiter>) -> Self {
-        let title = format!("{}/{}", wiring.cluster, SourceName::BackupLogs.as_str());
+        let ledger = Ledger {
+            backups: BackupLedger::new(wiring.cluster),
+            ..Ledger::default()
+        };
         Self {
-            title: title.as_str().into(),
+            title: format!("{}/{}", wiring.cluster, SourceName::BackupLogs.as_str()).into(),
             clock: wiring.clock.clone(),
             client: Arc::clone(wiring.client),
             known: Arc::clone(known),
             limiter: Arc::clone(limiter),
             limit: wiring.limit(SourceName::BackupLogs),
-            held: Held::new(title, wiring.clock.clone()),
-            ledger: Arc::default(),
+            nodes: Mutex::default(),
+            ledger: Arc::new(Mutex::new(ledger)),
             cached_backups: Cached::default(),
             cached_points: Cached::default(),
         }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ledger)
     }
 
-    fn observe(&self, tasks: &Tasks, configurations: &Arc<Values<Configuration>>, quorate: bool) {
-        let (finished, removed) = {
+    fn nodes(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Held<u64>>>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self, node: &Arc<str>) -> Arc<Held<u64>> {
+        let mut nodes = self.nodes();
+        let held = nodes
+            .entry(Arc::clone(node))
+            .or_insert_with(|| Held::new(format!("{}/{node}", self.title), self.clock.clone()));
+        Arc::clone(held)
+    }
+
+    fn observe(
+        &self,
+        tasks: &Tasks,
+        uncovered: Option<Arc<NotBackedUp>>,
+        configurations: &Arc<Values<Configuration>>,
+        quorate: bool,
+    ) {
+        let (finished, removed, nodes) = {
             let mut tasks = tasks.ledger();
-            (tasks.take_finished_backups(), tasks.take_removed_guests())
+            (
+                tasks.take_finished_backups(),
+                tasks.take_removed_guests(),
+                tasks.node_names(),
+            )
         };
-        let guests = self.known.guests();
+        let now = self.clock.now();
         let mut ledger = self.ledger();
-        let Ledger {
-            backups,
-            finished: known,
-            revision,
-            observed,
-        } = &mut *ledger;
-        if !finished.is_empty() {
-            known.extend(finished.into_iter().map(FinishedBackup::from));
-            known.sort_by_key(|task| std::cmp::Reverse(task.end));
-            known.truncate(TASKS);
-        }
+        let backups = &mut ledger.backups;
+        backups.add(finished.into_iter().map(FinishedBackup::from), now);
         for removed in &removed {
-            backups.forget(removed.guest.0, removed.guest.1, removed.at.into());
+            backups.forget(removed.guest, removed.at.into(), now);
         }
-        let now_observed = Some((Same(guests), Same(Arc::clone(configurations))));
-        let news = *observed != now_observed;
-        if news && let Some((Same(guests), _)) = &now_observed {
-            backups.observe(guests, quorate, self.clock.now());
-            for ((kind, vmid), configuration) in configurations.iter() {
-                if let Some(created) = configuration.guest.created {
-                    backups.forget(*kind, *vmid, created);
-                }
+        backups.retain_nodes(|node| nodes.contains(node));
+        self.nodes().retain(|node, _| nodes.contains(node));
+        if let Some(resources) = self.known.resources() {
+            let guests = Some(Same(Arc::clone(&resources.guests)));
+            if ledger.guests != guests {
+                ledger.backups.observe(&resources.guests, quorate, now);
+                ledger.guests = guests;
             }
         }
-        *observed = now_observed;
-        *revision += u64::from(news || !removed.is_empty());
+        if let Some(uncovered) = uncovered {
+            let same = Some(Same(Arc::clone(&uncovered)));
+            if ledger.uncovered != same {
+                ledger.backups.observe_uncovered(uncovered);
+                ledger.uncovered = same;
+            }
+        }
+        ledger.observe_configurations(configurations, now);
     }
 
     fn read_next(&self) {
-        if !self.held.may_start() {
-            return;
-        }
-        let mut ledger = self.ledger();
-        let Ledger { backups, finished, .. } = &mut *ledger;
         let now = self.clock.now();
-        let Some(task) = backups.wanted(finished, now).cloned() else {
+        let offline = self.client.offline().all();
+        let unavailable =
+            |node: &Arc<str>| offline.contains(node) || self.limiter.is_busy(node) || !self.held(node).may_start();
+        let Some(task) = self.ledger().backups.wanted(now, unavailable) else {
             return;
         };
         let Some(permit) = self.limiter.start(&self.title, &task.node, now) else {
             return;
         };
-        let (client, clock, ledger) = (Arc::clone(&self.client), self.clock.clone(), Arc::clone(&self.ledger));
-        let limit = self.limit.clone();
-        self.held.refresh(async move {
+        let (client, limit, held) = (Arc::clone(&self.client), self.limit.clone(), self.held(&task.node));
+        let read = Read {
+            ledger: Arc::clone(&self.ledger),
+            clock: self.clock.clone(),
+            task: Some(task.clone()),
+            _permit: permit,
+        };
+        held.refresh(async move {
             let outcome = limit.apply(backup_log::fetch(&client, &task)).await;
-            drop(permit);
-            let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.revision += 1;
-            match outcome {
-                Ok(attempts) => {
-                    ledger.backups.consume(&task, attempts, clock.now());
-                    Ok(())
-                }
-                Err(error) => {
-                    ledger.backups.failed(&task, &error, clock.now());
-                    Err(error)
-                }
-            }
+            read.end(outcome)
         });
     }
 
-    fn backups(&self, guests: &Arc<[Guest]>) -> Arc<[Backup]> {
-        let ledger = self.ledger();
-        let key = (ledger.revision, Same(Arc::clone(guests)));
-        self.cached_backups.of(key, || ledger.backups.rows(guests))
+    fn rows(&self, shown: &Shown<'_>, cluster: &str, guests: &Arc<[Guest]>) -> BackupRows {
+        let mut ledger = self.ledger();
+        let knows_guests = ledger.guests.as_ref().is_some_and(|guests| !guests.0.is_empty());
+        let backups = &mut ledger.backups;
+        let key = (backups.revision(), shown.placed.fingerprint(), guests.len());
+        BackupRows {
+            backups: self.cached_backups.of(key, || backups.rows(guests)),
+            recovery_points: self.cached_points.of(key, || backups.recovery_points(guests)),
+            failures: backups.failures(),
+            logs: Arc::from([BackupLogs {
+                identity: Identity::new(&[("pve_cluster", cluster)]),
+                unreadable: backups.unreadable(),
+                waiting: knows_guests.then(|| backups.waiting()),
+            }]),
+            ..BackupRows::default()
+        }
+    }
+}
+
+/// A read in flight. The ledger is told how it ended however it ends, be it by a panic.
+struct Read {
+    ledger: Arc<Mutex<Ledger>>,
+    clock: Clock,
+    task: Option<FinishedBackup>,
+    _permit: Permit,
+}
+
+impl Read {
+    fn end(mut self, outcome: Result<LogRead, ApiError>) -> Result<u64, ApiError> {
+        self.settle(outcome)
     }
 
-    fn recovery_points(&self, cluster: &str, guests: &Arc<[Guest]>) -> Arc<[RecoveryPoint]> {
-        let ledger = self.ledger();
-        let key = (ledger.revision, Same(Arc::clone(guests)));
-        self.cached_points
-            .of(key, || ledger.backups.recovery_points(cluster, guests))
+    fn settle(&mut self, outcome: Result<LogRead, ApiError>) -> Result<u64, ApiError> {
+        let Some(task) = self.task.take() else { return Ok(0) };
+        let backups = &mut lock(&self.ledger).backups;
+        match outcome {
+            Ok(log) => {
+                let damaged_rows = log.damaged_rows;
+                backups.consume(&task, log, self.clock.now());
+                Ok(damaged_rows)
+            }
+            Err(error) => {
+                backups.failed(&task, &error, self.clock.now());
+                Err(error)
+            }
+        }
     }
+}
+
+impl Drop for Read {
+    fn drop(&mut self) {
+        drop(self.settle(Err(ApiError::Interrupted)));
+    }
+}
+
+fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Source for Logs {
@@ -257,10 +340,55 @@ impl Source for Logs {
     }
 
     fn outcomes(&self) -> Vec<Outcome> {
-        vec![Outcome {
-            record: self.held.record(),
-            last_success: self.held.latest().map(|latest| latest.unix_seconds),
-            ..Outcome::default()
-        }]
+        let outcome = |(node, held): (&Arc<str>, &Arc<Held<u64>>)| {
+            let latest = held.latest();
+            Outcome {
+                node: Arc::clone(node),
+                record: held.record(),
+                last_success: latest.as_ref().map(|latest| latest.unix_seconds),
+                damaged_rows: latest.map(|latest| *latest.value),
+                ..Outcome::default()
+            }
+        };
+        self.nodes().iter().map(outcome).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pve::task_status::TaskResult;
+
+    #[test]
+    fn a_read_that_panics_is_a_failure_of_its_log() {
+        let (clock, limiter, ledger) = (
+            Clock::default(),
+            Arc::<Limiter>::default(),
+            Arc::<Mutex<Ledger>>::default(),
+        );
+        let task = FinishedBackup {
+            node: "pve1".into(),
+            upid: "UPID:pve1:0000024E:000488B4:6AFFD186:vzdump:201:root@pam:".into(),
+            vmid: Some(201),
+            start: 1,
+            end: 2,
+            result: TaskResult::Ok,
+            observed: true,
+        };
+        lock(&ledger).backups.add([task], clock.now());
+        let wanted = || lock(&ledger).backups.wanted(clock.now(), |_| false);
+        for tries in 0..3 {
+            clock.advance(Duration::from_secs(300));
+            let task = wanted();
+            assert!(task.is_some(), "{tries}");
+            drop(Read {
+                ledger: Arc::clone(&ledger),
+                clock: clock.clone(),
+                task,
+                _permit: limiter.start(&"t".into(), &"pve1".into(), clock.now()).unwrap(),
+            });
+            assert!(wanted().is_none(), "{tries}");
+        }
+        assert_eq!(lock(&ledger).backups.unreadable(), 1);
     }
 }

@@ -64,16 +64,16 @@ struct Archive {
 
 impl Archive {
     fn new(wiring: &Wiring<'_>, ledger: &Arc<Mutex<Ledger>>) -> Self {
-        let own = Arc::clone(ledger);
+        let (own, clock) = (Arc::clone(ledger), wiring.clock.clone());
         let nodes = wiring.per_node(SourceName::TaskArchive, move |client: Arc<Client>, node: Arc<str>| {
-            let ledger = Arc::clone(&own);
+            let (ledger, now) = (Arc::clone(&own), clock.unix_seconds());
             async move {
                 let wanted = lock(&ledger)
                     .archive_wanted()
                     .into_iter()
                     .find(|wanted| wanted.node == node);
                 match wanted {
-                    Some(wanted) => tasks::fetch_archive(&client, &ledger, &wanted).await,
+                    Some(wanted) => tasks::fetch_archive(&client, &ledger, &wanted, now).await,
                     None => Ok(TasksRead::default()),
                 }
             }
@@ -85,12 +85,15 @@ impl Archive {
     }
 
     fn start_wanted(&self) {
-        let wanted = lock(&self.ledger).archive_wanted();
+        let (wanted, listed) = {
+            let ledger = lock(&self.ledger);
+            (ledger.archive_wanted(), ledger.node_names())
+        };
+        // Nodes that are gone have no record any more, whether or not anything is wanted of others.
+        self.nodes.set_nodes(&listed);
         if wanted.is_empty() {
             return;
         }
-        let listed = lock(&self.ledger).node_names();
-        self.nodes.set_nodes(&listed);
         let nodes = self.nodes.nodes();
         for wanted in wanted {
             if let Some(held) = nodes.get(&wanted.node).filter(|held| held.may_start()) {

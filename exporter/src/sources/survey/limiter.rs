@@ -41,7 +41,7 @@ impl Limiter {
     }
 
     /// Whether a read is in flight at `node`.
-    pub(super) fn is_busy(&self, node: &str) -> bool {
+    pub(crate) fn is_busy(&self, node: &str) -> bool {
         self.lock().busy.contains(node)
     }
 

@@ -22,6 +22,9 @@ const MAX_SEEN: usize = 4096;
 /// A real list has no room for so many.
 const MAX_RUNNING: usize = 1000;
 
+/// How long a task may be in no list while nobody reads an archive, in seconds.
+const UNLISTED: u32 = 86_400;
+
 /// In how many answers that must have it a task may be missing.
 const MAX_MISSED: u8 = 3;
 
@@ -33,6 +36,8 @@ pub(super) struct Running {
     pub(super) listed: bool,
     /// How many complete archives have not had it since the lists stopped to.
     missed: u8,
+    /// The horizon when the lists stopped to have it.
+    unlisted_since: Option<u32>,
 }
 
 /// See [`super::ledger`] for why this counts each task once.
@@ -47,6 +52,8 @@ pub(super) struct History {
     anchors: Vec<Key>,
     /// The latest time of the latest list: what starts later starts then or after.
     latest: u32,
+    /// The latest time that is believed at this moment.
+    horizon: u32,
     /// Whether the latest list had finished tasks.
     had_finished: bool,
     /// Whether there has been a list with a task in it, or an archive.
@@ -88,22 +95,28 @@ impl History {
         (self.wanted && self.here).then_some((since, self.ticket))
     }
 
-    /// Takes PVE's list and reports each finished task that is new, and whether it ended under observation.
-    pub(super) fn list(&mut self, tasks: Vec<Task>, mut report: impl FnMut(Task, bool)) {
+    /// Takes PVE's list and reports each finished task that is new, and whether it ended under observation. Times beyond `horizon`
+    /// are not believed.
+    ///
+    /// Returns whether tasks may have been lost.
+    pub(super) fn list(&mut self, tasks: Vec<Task>, horizon: u32, mut report: impl FnMut(Task, bool)) -> bool {
+        self.horizon = horizon;
+        let believed = |time: &u32| *time <= horizon;
         let first = !self.begun;
         let bytes: usize = tasks.iter().map(|task| task.list_bytes).sum();
         let full = tasks.len() >= LIST_ROWS || bytes >= LIST_BYTES;
         let finished = finished(&tasks);
         let joined = !first && self.here && self.joins(&finished, full);
-        let oldest = finished.iter().map(|key| key.start).min();
-        let latest = tasks.iter().map(Task::latest).max();
+        let oldest = finished.iter().map(|key| key.start).filter(believed).min();
+        let latest = tasks.iter().map(Task::latest).filter(believed).max();
         // A node that has just started has published nothing yet: that says nothing of what was.
-        self.begun |= latest.is_some();
+        self.begun |= !tasks.is_empty();
         if first {
-            self.blind = oldest.is_none();
-            let ended = tasks.iter().filter(|task| task.end.is_some()).map(Task::latest).max();
+            let ended = tasks.iter().filter(|task| task.end.is_some()).map(Task::latest);
+            let ended = ended.filter(believed).max();
             // What was left out of the list started while it was being filled, and what is new starts after that.
             let filled = if full { ended } else { oldest };
+            self.blind = filled.is_none();
             self.old_until = filled.unwrap_or(0).saturating_sub(1);
         }
         for task in self.running.values_mut() {
@@ -130,8 +143,22 @@ impl History {
             self.forget(oldest.saturating_sub(MARGIN));
         }
         self.here = true;
-        self.had_finished = oldest.is_some();
+        self.had_finished = !finished.is_empty();
         self.latest = latest.unwrap_or(self.latest);
+        self.give_up()
+    }
+
+    /// Gives up what has been in no list for a day, though the archive could not be read or is not to be; whether there was any.
+    fn give_up(&mut self) -> bool {
+        let (horizon, before) = (self.horizon, self.running.len());
+        self.running.retain(|_, task| {
+            if task.listed {
+                return true;
+            }
+            let since = *task.unlisted_since.get_or_insert(horizon);
+            horizon.saturating_sub(since) < UNLISTED
+        });
+        self.running.len() < before
     }
 
     /// Whether no task can have ended unseen between the list before and one with these finished tasks.
@@ -152,7 +179,7 @@ impl History {
     /// Takes a task that runs. One that is known to have ended stands in a list that was older than the one before.
     fn run(&mut self, task: Task, first: bool) {
         if let Some(known) = self.running.get_mut(&task.key) {
-            (known.listed, known.missed) = (true, 0);
+            (known.listed, known.missed, known.unlisted_since) = (true, 0, None);
             return;
         }
         let new = first || task.key.start > self.old_until && !self.seen.contains(&task.key);
@@ -161,6 +188,7 @@ impl History {
                 kind: task.kind,
                 listed: true,
                 missed: 0,
+                unlisted_since: None,
             };
             self.running.insert(task.key, running);
         }
@@ -169,7 +197,8 @@ impl History {
     /// Takes a task that has ended: `None` if it is known, else whether it counts. `restoring` wants what is old as well.
     fn meet(&mut self, key: Key, restoring: bool) -> Option<bool> {
         let observed = self.running.remove(&key).is_some();
-        let old = key.start <= self.old_until || restoring && self.blind;
+        let beyond = key.start > self.horizon;
+        let old = key.start <= self.old_until || restoring && (self.blind || beyond);
         if old && !observed && !restoring || !self.remember(key) {
             return None;
         }
@@ -182,7 +211,7 @@ impl History {
         if self.seen.len() > MAX_SEEN
             && let Some(oldest) = self.seen.pop_first()
         {
-            self.old_until = self.old_until.max(oldest.start);
+            self.old_until = self.old_until.max(oldest.start.min(self.horizon));
         }
         new
     }
@@ -190,7 +219,14 @@ impl History {
     /// Takes the archive that [`Self::wanted`] asked for with `ticket`, newest first, and reports like [`Self::list`].
     ///
     /// Returns whether tasks may have been lost. An answer to an earlier question is of no use: it may lack what is wanted by now.
-    pub(super) fn archive(&mut self, ticket: u64, tasks: Vec<Task>, mut report: impl FnMut(Task, bool)) -> bool {
+    pub(super) fn archive(
+        &mut self,
+        ticket: u64,
+        tasks: Vec<Task>,
+        horizon: u32,
+        mut report: impl FnMut(Task, bool),
+    ) -> bool {
+        self.horizon = horizon;
         if !self.wanted || ticket != self.ticket {
             return false;
         }

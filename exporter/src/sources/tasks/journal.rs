@@ -30,6 +30,8 @@ pub struct FinishedBackup {
     pub end: u32,
     /// How it ended.
     pub result: TaskResult,
+    /// Whether it ended under observation, and not before the exporter's start.
+    pub observed: bool,
 }
 
 /// The removal of a guest: whoever has its number from then on is another one.
@@ -69,12 +71,16 @@ impl Journal {
         &self.failed
     }
 
-    /// Enters a finished task here and in the tally of its node.
-    pub(super) fn enter(&mut self, node: &Arc<str>, tally: &mut Tally, task: Task, counts: bool) {
+    /// Enters a finished task here and in the tally of its node. One whose times are not `believed` is only counted: no later
+    /// one would ever be newer.
+    pub(super) fn enter(&mut self, node: &Arc<str>, tally: &mut Tally, task: Task, counts: bool, believed: bool) {
         let Some(end) = task.end else { return };
-        tally.add(&task, end, counts);
+        tally.add(&task, end, counts, believed);
+        if !believed {
+            return;
+        }
         match &*task.kind {
-            "vzdump" => self.add_backup(node, &task, end),
+            "vzdump" => self.add_backup(node, &task, end, counts),
             "qmdestroy" => self.add_removed(GuestKind::Qemu, &task, end),
             "vzdestroy" => self.add_removed(GuestKind::Lxc, &task, end),
             _ => {}
@@ -91,7 +97,7 @@ impl Journal {
         }
     }
 
-    fn add_backup(&mut self, node: &Arc<str>, task: &Task, end: End) {
+    fn add_backup(&mut self, node: &Arc<str>, task: &Task, end: End, observed: bool) {
         self.backups.push(FinishedBackup {
             node: Arc::clone(node),
             upid: Arc::clone(&task.upid),
@@ -99,6 +105,7 @@ impl Journal {
             start: task.key.start,
             end: end.at,
             result: end.result,
+            observed,
         });
         if self.backups.len() >= 2 * MAX_BACKUPS {
             self.keep_newest_backups();

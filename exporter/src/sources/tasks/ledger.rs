@@ -28,7 +28,8 @@
 //! first archive. A list without any task is no first list: a node that has just started has published none yet.
 //!
 //! All times are compared with times of the same node, so that clocks may differ. A node's clock that is set back by more than an
-//! hour hides short tasks until it is where it was: PVE's own list hides them as well then.
+//! hour hides short tasks until it is where it was: PVE's own list hides them as well then. Times that are more than a day ahead
+//! of the exporter's are not believed: their tasks count, and nothing is compared with them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,9 +39,13 @@ use super::journal::{FinishedBackup, Journal, RemovedGuest};
 use super::rows::TaskRows;
 use super::tally::Tally;
 use super::task::Task;
+use crate::pve::perl::float_to_whole;
 
 /// Corosync is not made for half as many.
 const MAX_NODES: usize = 256;
+
+/// How far a node's clock may be ahead, in seconds.
+const AHEAD: u64 = 86_400;
 
 /// How long a node that has left the cluster is remembered, in seconds.
 const REMEMBERED: f64 = 86_400.0;
@@ -51,6 +56,12 @@ pub(super) struct Node {
     pub(super) history: History,
     pub(super) tally: Tally,
     absent_since: Option<f64>,
+}
+
+/// The latest time that is believed while the exporter's clock shows `now`.
+fn horizon(now: f64) -> u32 {
+    let seconds = float_to_whole(now).unwrap_or(0).saturating_add(AHEAD);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
 /// An archive that the ledger needs.
@@ -83,10 +94,12 @@ impl Ledger {
 
     /// Takes the rows of `/cluster/tasks`.
     ///
-    /// `online` has all nodes of the cluster and whether they are online; without it, a node is online that has a row. `now` is
-    /// used only to forget nodes that have left the cluster: any clock in seconds will do.
-    pub fn apply_recent(&mut self, tasks: Vec<Task>, online: Option<&BTreeMap<Arc<str>, bool>>, now: f64) {
+    /// `online` has all nodes of the cluster and whether they are online; without it, a node is online that has a row. `now` is in
+    /// Unix seconds. Returns how many rows have times that are too far ahead of it to be believed.
+    pub fn apply_recent(&mut self, tasks: Vec<Task>, online: Option<&BTreeMap<Arc<str>, bool>>, now: f64) -> u64 {
         self.rows = None;
+        let horizon = horizon(now);
+        let unbelieved = count_beyond(horizon, &tasks);
         let mut lists = by_node(tasks, online);
         for name in lists.keys() {
             if self.nodes.len() < MAX_NODES && !self.nodes.contains_key(name) {
@@ -105,7 +118,11 @@ impl Ledger {
                 continue;
             };
             let Node { history, tally, .. } = node;
-            history.list(list, |task, counts| self.journal.enter(name, tally, task, counts));
+            let lost = history.list(list, horizon, |task, counts| {
+                let believed = task.latest() <= horizon;
+                self.journal.enter(name, tally, task, counts, believed);
+            });
+            tally.gaps += u64::from(lost);
             for (_, running) in history.running() {
                 tally.meet(&running.kind);
             }
@@ -113,6 +130,7 @@ impl Ledger {
         let remembered = |node: &Node| node.absent_since.is_none_or(|since| now - since < REMEMBERED);
         self.nodes.retain(|_, node| remembered(node));
         self.journal.retain(|node| self.nodes.contains_key(node));
+        unbelieved
     }
 
     /// The archives without which the counts are not complete. They stay wanted until they have been applied.
@@ -128,18 +146,23 @@ impl Ledger {
         self.nodes.iter().filter_map(request).collect()
     }
 
-    /// Takes the rows of the archive that `request` asked for, in PVE's order.
-    pub fn apply_archive(&mut self, request: &ArchiveRequest, mut tasks: Vec<Task>) {
+    /// Takes the rows of the archive that `request` asked for, in PVE's order; `now` and what is returned are those of
+    /// [`Self::apply_recent`].
+    pub fn apply_archive(&mut self, request: &ArchiveRequest, mut tasks: Vec<Task>, now: f64) -> u64 {
         let Some(node) = self.nodes.get_mut(&request.node) else {
-            return;
+            return 0;
         };
         self.rows = None;
+        let horizon = horizon(now);
+        let unbelieved = count_beyond(horizon, &tasks);
         tasks.retain(|task| *task.node == *request.node);
         let Node { history, tally, .. } = node;
-        let lost = history.archive(request.ticket, tasks, |task, counts| {
-            self.journal.enter(&request.node, tally, task, counts);
+        let lost = history.archive(request.ticket, tasks, horizon, |task, counts| {
+            let believed = task.latest() <= horizon;
+            self.journal.enter(&request.node, tally, task, counts, believed);
         });
         tally.gaps += u64::from(lost);
+        unbelieved
     }
 
     /// The nodes that have tasks, or may have some.
@@ -158,6 +181,10 @@ impl Ledger {
     pub fn take_removed_guests(&mut self) -> Vec<RemovedGuest> {
         self.journal.take_removed_guests()
     }
+}
+
+fn count_beyond(horizon: u32, tasks: &[Task]) -> u64 {
+    tasks.iter().filter(|task| task.latest() > horizon).count() as u64
 }
 
 fn by_node(tasks: Vec<Task>, online: Option<&BTreeMap<Arc<str>, bool>>) -> BTreeMap<Arc<str>, Vec<Task>> {

@@ -47,12 +47,13 @@ pub async fn fetch_recent(
 ) -> Result<TasksRead, ApiError> {
     let request = Request::entry("/cluster/tasks");
     let answer = client.get(&request).await?;
-    let (tasks, read) = answer.decode(&request.path, decode)?;
-    lock(ledger).apply_recent(tasks, online, now);
+    let (tasks, mut read) = answer.decode(&request.path, decode)?;
+    read.damaged_rows += lock(ledger).apply_recent(tasks, online, now);
     Ok(read)
 }
 
-/// Reads the archive that the ledger wants from a node into it; see [`Ledger::archive_wanted`].
+/// Reads the archive that the ledger wants from a node into it; see [`Ledger::archive_wanted`] and [`Ledger::apply_archive`] for
+/// `now`.
 ///
 /// # Errors
 /// Every [`ApiError`]. The archive stays wanted then.
@@ -60,12 +61,13 @@ pub async fn fetch_archive(
     client: &Client,
     ledger: &Mutex<Ledger>,
     wanted: &ArchiveRequest,
+    now: f64,
 ) -> Result<TasksRead, ApiError> {
     let path = format!("tasks?source=archive&since={}&limit={ARCHIVE_ROWS}", wanted.since);
     let request = Request::node(&wanted.node, &path, ARCHIVE_COST);
     let answer = client.get(&request).await?;
-    let (tasks, read) = answer.decode(&request.path, decode)?;
-    lock(ledger).apply_archive(wanted, tasks);
+    let (tasks, mut read) = answer.decode(&request.path, decode)?;
+    read.damaged_rows += lock(ledger).apply_archive(wanted, tasks, now);
     Ok(read)
 }
 
@@ -100,6 +102,9 @@ mod tests {
 
     const CLUSTER: &[u8] = body!("pve-9.2/cluster__tasks.json");
     const ARCHIVE: &[u8] = body!("pve-9.2/nodes__pve1__tasks@source=archive&limit=500.json");
+
+    /// A little after what was recorded.
+    const NOW: f64 = 1_795_160_000.0;
 
     fn tasks(body: &[u8]) -> Vec<Task> {
         let (tasks, read) = decode(body).unwrap();
@@ -171,11 +176,11 @@ mod tests {
     fn what_was_finished_before_sets_times_and_counts_nothing() {
         let mut ledger = Ledger::new(2);
         let nodes = online(&[("pve1", true), ("pve2", true), ("pve3", false)]);
-        ledger.apply_recent(tasks(CLUSTER), Some(&nodes), 0.0);
+        ledger.apply_recent(tasks(CLUSTER), Some(&nodes), NOW);
         let wanted = ledger.archive_wanted();
         let names: Vec<_> = wanted.iter().map(|request| (&*request.node, request.since)).collect();
         assert_eq!(names, [("pve1", 0), ("pve2", 0)], "all of it, once");
-        ledger.apply_archive(&wanted[0], tasks(ARCHIVE));
+        ledger.apply_archive(&wanted[0], tasks(ARCHIVE), NOW);
         assert_eq!(ledger.archive_wanted().len(), 1);
         assert_eq!(finished(&mut ledger), 0);
         assert_eq!(
@@ -212,9 +217,9 @@ mod tests {
     #[test]
     fn backups_of_before_are_found_once_and_the_newest_first() {
         let mut ledger = Ledger::new(0);
-        ledger.apply_recent(tasks(CLUSTER), None, 0.0);
+        ledger.apply_recent(tasks(CLUSTER), None, NOW);
         let wanted = ledger.archive_wanted();
-        ledger.apply_archive(&wanted[0], tasks(ARCHIVE));
+        ledger.apply_archive(&wanted[0], tasks(ARCHIVE), NOW);
         let backups = ledger.take_finished_backups();
         let ends: Vec<_> = backups
             .iter()
@@ -229,6 +234,7 @@ mod tests {
             ]
         );
         assert_eq!(backups.len(), 6);
+        assert!(!backups.iter().any(|backup| backup.observed));
         assert!(ledger.take_finished_backups().is_empty());
         assert!(ledger.rows("main").failed.is_empty());
     }
@@ -246,11 +252,11 @@ mod tests {
         let mut ledger = Ledger::new(0);
         let before = ("qmstart", 50, r#","endtime":60,"status":"OK""#);
         let oldest = |ledger: &mut Ledger| samples(ledger, |row| row.running_oldest_start);
-        ledger.apply_recent(list(&[before, ("vzdump", 100, "")]), None, 0.0);
+        ledger.apply_recent(list(&[before, ("vzdump", 100, "")]), None, NOW);
         assert_eq!(oldest(&mut ledger), [("node=\"pve1\",type=\"vzdump\"".to_owned(), 100)]);
         let ended = ("vzdump", 100, r#","endtime":"160","status":"job errors""#);
         for _ in 0..2 {
-            ledger.apply_recent(list(&[before, ended]), None, 0.0);
+            ledger.apply_recent(list(&[before, ended]), None, NOW);
             assert_eq!(oldest(&mut ledger), []);
             let rows = ledger.rows("main");
             let mut counted = rows.finished.iter().filter(|row| row.finished > 0);
@@ -263,31 +269,83 @@ mod tests {
             );
             assert!(counted.next().is_none());
         }
+        let backups = ledger.take_finished_backups();
+        assert!(backups.len() == 1 && backups[0].observed);
     }
 
     #[test]
     fn a_task_that_is_nowhere_is_given_up_as_a_gap() {
         let mut ledger = Ledger::new(0);
         let before = ("qmstart", 50, r#","endtime":60,"status":"OK""#);
-        ledger.apply_recent(list(&[before, ("vzdump", 100, "")]), None, 0.0);
+        ledger.apply_recent(list(&[before, ("vzdump", 100, "")]), None, NOW);
         for gaps in [0, 0, 1] {
-            ledger.apply_recent(list(&[before]), None, 0.0);
+            ledger.apply_recent(list(&[before]), None, NOW);
             for request in ledger.archive_wanted() {
-                ledger.apply_archive(&request, list(&[before]));
+                ledger.apply_archive(&request, list(&[before]), NOW);
             }
             assert_eq!(ledger.rows("main").history[0].gaps, gaps);
         }
-        ledger.apply_recent(list(&[before]), None, 0.0);
+        ledger.apply_recent(list(&[before]), None, NOW);
         assert_eq!(ledger.archive_wanted(), []);
+    }
+
+    #[test]
+    fn a_task_that_no_list_has_is_given_up_after_a_day_without_an_archive() {
+        let mut ledger = Ledger::new(0);
+        let before = ("qmstart", 50, r#","endtime":60,"status":"OK""#);
+        ledger.apply_recent(list(&[before, ("vzdump", 100, "")]), None, NOW);
+        for (seconds, gaps) in [(10.0, 0), (86_409.0, 0), (86_410.0, 1), (200_000.0, 1)] {
+            ledger.apply_recent(list(&[before]), None, NOW + seconds);
+            assert_eq!(ledger.rows("main").history[0].gaps, gaps, "{seconds}");
+        }
+        // One that is listed now and then is not.
+        for seconds in [300_000.0, 350_000.0] {
+            ledger.apply_recent(list(&[before]), None, NOW + seconds);
+            ledger.apply_recent(list(&[before, ("aptupdate", 200, "")]), None, NOW + seconds + 50_000.0);
+        }
+        assert_eq!(ledger.rows("main").history[0].gaps, 1);
+    }
+
+    #[test]
+    fn times_of_a_clock_in_the_future_are_not_believed() {
+        const FUTURE: u32 = 2_000_000_000;
+        const OK: &str = r#","endtime":2000000060,"status":"OK""#;
+        let mut ledger = Ledger::new(5);
+        let before = ("qmstart", 50, r#","endtime":60,"status":"OK""#);
+        let ahead = ("vzdump", FUTURE, OK);
+        let known = [before, ahead, ("qmdestroy", FUTURE, OK), ("qmstart", 40, OK)];
+        let apply = |ledger: &mut Ledger, rows: &[_]| ledger.apply_recent(list(rows), None, NOW);
+        assert_eq!(apply(&mut ledger, &known), 3);
+        let successes = |ledger: &mut Ledger| samples(ledger, |row| row.last_success);
+        assert_eq!(
+            successes(&mut ledger),
+            [("node=\"pve1\",type=\"qmstart\"".to_owned(), 60)]
+        );
+        assert!(ledger.take_finished_backups().is_empty() && ledger.take_removed_guests().is_empty());
+        // What the archive has beside is as old, and what starts when the clock is right again is new.
+        for request in ledger.archive_wanted() {
+            let mut archived = known.to_vec();
+            archived.push(("aptupdate", FUTURE + 5, OK));
+            assert_eq!(ledger.apply_archive(&request, list(&archived), NOW), 4);
+        }
+        assert_eq!(finished(&mut ledger), 0);
+        let mut rows = known.to_vec();
+        rows.push(("qmstart", 90, r#","endtime":100,"status":"OK""#));
+        rows.push(("vzdump", FUTURE + 90, r#","endtime":2000000099,"status":"bad""#));
+        assert_eq!(apply(&mut ledger, &rows), 4);
+        assert_eq!(finished(&mut ledger), 2, "they are counted all the same");
+        assert_eq!(successes(&mut ledger)[0].1, 100);
+        assert!(samples(&mut ledger, |row| row.last_failure).is_empty());
+        assert!(ledger.rows("main").failed.is_empty());
     }
 
     #[test]
     fn a_node_that_left_is_forgotten_after_a_day() {
         let mut ledger = Ledger::new(1);
-        ledger.apply_recent(tasks(CLUSTER), None, 1000.0);
+        ledger.apply_recent(tasks(CLUSTER), None, NOW + 1000.0);
         let rest = online(&[("pve1", true), ("pve3", false)]);
         for (now, nodes) in [(2000.0, 3), (88_000.0, 3), (88_400.0, 2)] {
-            ledger.apply_recent(tasks(CLUSTER), Some(&rest), now);
+            ledger.apply_recent(tasks(CLUSTER), Some(&rest), NOW + now);
             assert_eq!(ledger.rows("main").history.len(), nodes, "pve3 is only offline");
         }
         assert!(ledger.rows("main").failed.is_empty(), "it was on pve2");
@@ -303,10 +361,10 @@ mod tests {
             .zip(1..)
             .map(|(kind, start)| (kind.as_str(), start, end))
             .collect();
-        ledger.apply_recent(list(&[("ty/pe", 1, end), (&"t".repeat(65), 1, "")]), None, 0.0);
+        ledger.apply_recent(list(&[("ty/pe", 1, end), (&"t".repeat(65), 1, "")]), None, NOW);
         for end in [end, ""] {
             let rows: Vec<_> = rows.iter().map(|(kind, start, _)| (*kind, *start, end)).collect();
-            ledger.apply_recent(list(&rows), None, 0.0);
+            ledger.apply_recent(list(&rows), None, NOW);
         }
         let rows = ledger.rows("main");
         assert!((100..=101).contains(&rows.types.len()));

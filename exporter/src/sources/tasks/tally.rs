@@ -47,15 +47,17 @@ impl Type {
         self.last.map(|(_, duration)| duration)
     }
 
-    fn add(&mut self, task: &Task, end: End, counts: bool) {
+    fn add(&mut self, task: &Task, end: End, counts: bool, believed: bool) {
         let duration = end.at.saturating_sub(task.key.start);
-        self.last = self.last.max(Some((end.at, duration)));
-        let last = if end.result.succeeded() {
-            &mut self.last_success
-        } else {
-            &mut self.last_failure
-        };
-        *last = (*last).max(Some(end.at));
+        if believed {
+            self.last = self.last.max(Some((end.at, duration)));
+            let last = if end.result.succeeded() {
+                &mut self.last_success
+            } else {
+                &mut self.last_failure
+            };
+            *last = (*last).max(Some(end.at));
+        }
         for (result, finished) in TaskResult::ALL.into_iter().zip(&mut self.finished) {
             if counts && result == end.result {
                 finished.count += 1;
@@ -99,7 +101,7 @@ impl Tally {
         self.types.entry(name.into()).or_default()
     }
 
-    pub(super) fn add(&mut self, task: &Task, end: End, counts: bool) {
-        self.meet(&task.kind).add(task, end, counts);
+    pub(super) fn add(&mut self, task: &Task, end: End, counts: bool, believed: bool) {
+        self.meet(&task.kind).add(task, end, counts, believed);
     }
 }

@@ -15,6 +15,7 @@ use crate::pve::authorization::Authorization;
 use crate::pve::budget::{Budget, Cost};
 use crate::pve::endpoints::{Endpoint, Endpoints};
 use crate::pve::error::{ApiError, DecodeError};
+use crate::pve::nodes::SilentNodes;
 use crate::pve::offline::OfflineNodes;
 use crate::pve::transport::{Limits, Observer, Transport};
 use crate::pve::trust::{Learned, TrustError};
@@ -123,6 +124,7 @@ pub struct Client {
     budget: Budget,
     endpoints: Endpoints,
     offline: OfflineNodes,
+    silent: SilentNodes,
     learned: Learned,
     request_timeout: Duration,
     clock: Clock,
@@ -141,6 +143,7 @@ impl Client {
             budget: Budget::default(),
             endpoints: Endpoints::new(config.endpoints.iter().cloned()),
             offline: OfflineNodes::default(),
+            silent: SilentNodes::default(),
             learned,
             // A request that lasts as long as the whole refresh would leave no time to note how it ended.
             request_timeout: config.request_timeout.min(config.refresh_timeout * 9 / 10),
@@ -179,6 +182,11 @@ impl Client {
         {
             return Err(ApiError::Offline { node: node.to_string() });
         }
+        if let Place::Node(node) = &request.place
+            && let Some(error) = self.silent.why_resting(node, self.clock.now())
+        {
+            return Err(ApiError::Resting(Box::new(error)));
+        }
         let candidates = match request.place {
             Place::Endpoint(index) => vec![index],
             Place::Entry | Place::Node(_) => self.endpoints.candidates(self.clock.now()),
@@ -202,7 +210,18 @@ impl Client {
                 // Somebody found it dead or hanging while this request waited for its place.
                 continue;
             }
-            let error = match self.get_from(request, index, endpoint).await {
+            if let Place::Node(node) = &request.place
+                && let Some(error) = self.silent.admit(node, self.clock.now(), self.request_timeout)
+            {
+                // It turned out to be silent while this request waited for its place.
+                return Err(ApiError::Resting(Box::new(error)));
+            }
+            let outcome = self.get_from(request, index, endpoint).await;
+            if let Place::Node(node) = &request.place {
+                self.silent
+                    .note(node, &request.path, request.cost, &outcome, self.clock.now());
+            }
+            let error = match outcome {
                 Err(error) => error,
                 answer => return answer,
             };

@@ -31,6 +31,7 @@ use crate::pve::transport::Observer;
 use crate::sources::resources::{self, Memory};
 use advice::advice;
 use columns::families;
+use fetch::Wanted;
 use history::{History, encode};
 use openmetrics::{Month, Series, months, write};
 use plan::Selection;
@@ -44,6 +45,8 @@ pub struct Arguments {
     pub since: String,
     /// Where it ends, such as `3h` (ago).
     pub until: String,
+    /// The shortest period, such as `30m`.
+    pub resolution: String,
     /// The directory for the files.
     pub output: PathBuf,
     /// The cluster; not needed where there is one only.
@@ -134,11 +137,13 @@ pub async fn run(
 ) -> Result<Report, BackfillError> {
     let (name, cluster) = chosen(config, arguments.cluster.as_deref()).map_err(BackfillError::Argument)?;
     let (since, until) = span(arguments, now).map_err(BackfillError::Argument)?;
+    let finest = finest(&arguments.resolution).map_err(BackfillError::Argument)?;
     check_labels(&arguments.labels).map_err(BackfillError::Argument)?;
     let asked = Asked {
         cluster: name.to_owned(),
         since: arguments.since.clone(),
         until: arguments.until.clone(),
+        resolution: arguments.resolution.clone(),
         nodes: arguments.nodes.clone(),
         guests: arguments.guests.clone(),
         storages: arguments.storages.clone(),
@@ -180,7 +185,11 @@ pub async fn run(
         directory.save(&state)?;
         state
     };
-    let missing = fetch_all(&client, &directory, &state, now, progress).await?;
+    let wanted = Wanted {
+        span: state.since..=state.until,
+        finest,
+    };
+    let missing = fetch_all(&client, &directory, &state, &wanted, now, progress).await?;
     write_all(&directory, &mut state, progress)?;
     if missing.is_empty() {
         state.complete = true;
@@ -194,16 +203,29 @@ pub async fn run(
 }
 
 fn chosen<'a>(config: &'a Config, asked: Option<&str>) -> Result<(&'a str, &'a Cluster), String> {
-    let names = || config.clusters.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let names = || {
+        config
+            .clusters
+            .keys()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let (name, cluster) = match asked {
         Some(asked) => config.clusters.get_key_value(asked).ok_or_else(|| {
             let names = names();
             format!("--cluster: there is no cluster {asked:?} in the configuration, only {names}")
         })?,
         None if config.clusters.len() > 1 => {
-            return Err(format!("there are several clusters; choose one with --cluster: {}", names()));
+            return Err(format!(
+                "there are several clusters; choose one with --cluster: {}",
+                names()
+            ));
         }
-        None => config.clusters.first_key_value().ok_or("the configuration has no cluster")?,
+        None => config
+            .clusters
+            .first_key_value()
+            .ok_or("the configuration has no cluster")?,
     };
     Ok((name, cluster))
 }
@@ -224,13 +246,22 @@ fn span(arguments: &Arguments, now: u64) -> Result<(u64, u64), String> {
     Ok((since, until))
 }
 
+/// The seconds of the shortest period that is wanted.
+fn finest(resolution: &str) -> Result<u64, String> {
+    humantime::parse_duration(resolution)
+        .map(|duration| duration.as_secs())
+        .map_err(|_| format!("--resolution: {resolution:?} is no duration; write one such as 1m, 30m or 6h"))
+}
+
 fn check_labels(labels: &[(String, String)]) -> Result<(), String> {
     let own = ["pve_cluster", "id", "node", "storage"];
     let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
     for (index, (name, value)) in labels.iter().enumerate() {
         let well_formed = name.starts_with(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit());
         if !well_formed || name.starts_with("__") {
-            return Err(format!("--label: {name:?} is no name of a label, such as job or instance"));
+            return Err(format!(
+                "--label: {name:?} is no name of a label, such as job or instance"
+            ));
         }
         if own.contains(&name.as_str()) || labels.iter().skip(index + 1).any(|(other, _)| other == name) {
             return Err(format!("--label: {name} would be there twice"));
@@ -247,10 +278,10 @@ async fn fetch_all(
     client: &Client,
     directory: &Directory,
     state: &State,
+    wanted: &Wanted,
     now: u64,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<(String, ApiError)>, BackfillError> {
-    let span = state.since..=state.until;
     let mut missing = Vec::new();
     progress.begin("histories", state.objects.len());
     for (index, object) in state.objects.iter().enumerate() {
@@ -259,7 +290,7 @@ async fn fetch_all(
             continue;
         }
         progress.step(index, &object.id);
-        match fetch::history(client, object, &span, now).await {
+        match fetch::history(client, object, wanted, now).await {
             Ok(moments) => {
                 let bytes = encode(&moments, object.kind.columns().len());
                 directory.whole(&name, |file| io::Write::write_all(file, &bytes))?;
@@ -288,7 +319,11 @@ fn write_all(directory: &Directory, state: &mut State, progress: &mut Progress<'
     progress.begin("months", months.len());
     for (index, Month { name, .. }) in months.iter().enumerate() {
         progress.step(index, name);
-        if state.months.get(name).is_some_and(|month| month.objects == series.len()) {
+        if state
+            .months
+            .get(name)
+            .is_some_and(|month| month.objects == series.len())
+        {
             continue;
         }
         let file = format!("{name}.om");

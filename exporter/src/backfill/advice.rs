@@ -35,7 +35,9 @@ pub fn advice(state: &State, directory: &Path, now: u64) -> String {
     let blocks = quoted(&directory.join("blocks"));
     for (month, _) in files {
         let file = quoted(&directory.join(format!("{month}.om")));
-        text += &format!("    promtool tsdb create-blocks-from openmetrics --max-block-duration={hours}h {file} {blocks}\n");
+        text += &format!(
+            "    promtool tsdb create-blocks-from openmetrics --max-block-duration={hours}h {file} {blocks}\n"
+        );
     }
     text += &format!(
         "\nThen, in this order:\n\n\
@@ -108,7 +110,10 @@ mod tests {
         assert!(!text.contains("2026-06.om") && !text.contains("have no") && !text.contains("last 3 hours"));
         assert!(text.contains("--storage.tsdb.retention.time=366d"));
         let text = advice(&state(now - 10 * DAY, now, &["job"]), Path::new("/out"), now);
-        assert!(text.contains("--max-block-duration=26h /out/2026-07.om /out/blocks\n"), "{text}");
+        assert!(
+            text.contains("--max-block-duration=26h /out/2026-07.om /out/blocks\n"),
+            "{text}"
+        );
         assert!(text.contains("have no instance") && text.contains("last 3 hours"));
     }
 }

@@ -12,16 +12,21 @@ use crate::pve::error::{ApiError, DecodeError};
 /// PVE gives at most 1,510 rows.
 const MOST_ROWS: usize = 10_000;
 
+/// What is wanted of a history.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// From when to when, in Unix seconds.
+    pub span: RangeInclusive<u64>,
+    /// The seconds of the shortest period.
+    pub finest: u64,
+}
+
 /// Reads what there is of an object's history; nothing when PVE has none.
 ///
 /// # Errors
 /// Every [`ApiError`].
-pub async fn history(
-    client: &Client,
-    object: &Object,
-    span: &RangeInclusive<u64>,
-    now: u64,
-) -> Result<Vec<Moment>, ApiError> {
+pub async fn history(client: &Client, object: &Object, wanted: &Wanted, now: u64) -> Result<Vec<Moment>, ApiError> {
+    let Wanted { span, finest } = wanted;
     let mut timeframes = Vec::new();
     for timeframe in needed(span, now) {
         let request = object.request(timeframe.name);
@@ -42,7 +47,7 @@ pub async fn history(
             break;
         }
     }
-    Ok(merge(timeframes, span))
+    Ok(merge(timeframes, span, *finest))
 }
 
 /// The timeframes that may tell something about a span.

@@ -33,10 +33,11 @@ const FINEST: u64 = 60;
 /// gap, whatever a coarser one, which sees the edges of the gap as part of its own long periods, may say. Before its first
 /// known moment the coarser one goes on: PVE had not begun to keep the finer one.
 ///
-/// The result is strictly increasing and has known moments only.
+/// Resolutions finer than `finest` seconds are left out. The result is strictly increasing and has known moments only.
 #[must_use]
-pub fn merge(timeframes: Vec<Vec<Moment>>, span: &RangeInclusive<u64>) -> Vec<Moment> {
+pub fn merge(timeframes: Vec<Vec<Moment>>, span: &RangeInclusive<u64>, finest: u64) -> Vec<Moment> {
     let mut runs: Vec<Run> = timeframes.into_iter().flat_map(runs).collect();
+    runs.retain(|run| run.step >= finest);
     // Stable: of equal resolutions the timeframe that was asked for first.
     runs.sort_by_key(|run| run.step);
     let mut covered: Vec<RangeInclusive<u64>> = Vec::new();
@@ -54,7 +55,10 @@ pub fn merge(timeframes: Vec<Vec<Moment>>, span: &RangeInclusive<u64>) -> Vec<Mo
         }
         covered.push(own);
     }
-    merged.into_values().filter(|moment| span.contains(&moment.time)).collect()
+    merged
+        .into_values()
+        .filter(|moment| span.contains(&moment.time))
+        .collect()
 }
 
 /// Cuts a timeframe where time does not go on: after an upgrade to PVE 9 there are two resolutions in it, and the last period
@@ -127,9 +131,16 @@ mod tests {
             (5_940, 1.0),
             (6_000, 1.0),
         ];
-        assert_eq!(times(&merge(vec![fine.clone(), coarse.clone()], &ALL)), expected);
-        assert_eq!(times(&merge(vec![coarse.clone(), fine.clone()], &ALL)), expected);
-        assert_eq!(times(&merge(vec![fine, coarse], &(5_400..=5_900))), expected[2..5]);
+        assert_eq!(times(&merge(vec![fine.clone(), coarse.clone()], &ALL, 0)), expected);
+        assert_eq!(times(&merge(vec![coarse.clone(), fine.clone()], &ALL, 0)), expected);
+        assert_eq!(times(&merge(vec![fine, coarse], &(5_400..=5_900), 0)), expected[2..5]);
+    }
+
+    #[test]
+    fn finer_ones_than_wanted_are_left_out() {
+        let (fine, coarse) = (timeframe(6_000, 60, 4, 4, 1.0), timeframe(6_000, 600, 2, 2, 2.0));
+        let merged = merge(vec![fine, coarse], &ALL, 600);
+        assert_eq!(times(&merged), [(5_400, 2.0), (6_000, 2.0)]);
     }
 
     #[test]
@@ -137,13 +148,13 @@ mod tests {
         let fine = timeframe(6_000, 60, 60, 2, 1.0);
         let coarse = timeframe(6_000, 600, 4, 4, 2.0);
         assert_eq!(
-            times(&merge(vec![fine, coarse], &ALL)),
+            times(&merge(vec![fine, coarse], &ALL, 0)),
             [(4_200, 2.0), (4_800, 2.0), (5_400, 2.0), (5_940, 1.0), (6_000, 1.0)]
         );
         let unknown = timeframe(6_000, 60, 60, 0, 1.0);
         let coarse = timeframe(6_000, 600, 2, 2, 2.0);
         assert_eq!(
-            times(&merge(vec![unknown, coarse], &ALL)),
+            times(&merge(vec![unknown, coarse], &ALL, 0)),
             [(5_400, 2.0), (6_000, 2.0)]
         );
     }
@@ -155,7 +166,7 @@ mod tests {
             moment.values[0] = f64::NAN;
         }
         let coarse = timeframe(6_000, 600, 10, 10, 2.0);
-        let merged = times(&merge(vec![fine, coarse], &ALL));
+        let merged = times(&merge(vec![fine, coarse], &ALL, 0));
         let (before, after) = (3_660 + 9 * 60, 3_660 + 30 * 60);
         assert!(merged.contains(&(before, 1.0)) && merged.contains(&(after, 1.0)));
         assert!(merged.iter().all(|(time, _)| *time <= before || *time >= after));
@@ -168,7 +179,7 @@ mod tests {
         for moment in &mut fine[20..] {
             moment.values[0] = f64::NAN;
         }
-        let merged = merge(vec![fine, timeframe(6_000, 600, 10, 10, 2.0)], &ALL);
+        let merged = merge(vec![fine, timeframe(6_000, 600, 10, 10, 2.0)], &ALL, 0);
         assert_eq!(merged.last().unwrap().time, 3_660 + 19 * 60);
     }
 
@@ -177,7 +188,7 @@ mod tests {
         // The old file was written until 5,100; its last period ends at 5,400.
         let mut body = timeframe(5_400, 600, 4, 4, 2.0);
         body.extend(timeframe(6_000, 60, 15, 15, 1.0));
-        let merged = times(&merge(vec![body], &ALL));
+        let merged = times(&merge(vec![body], &ALL, 0));
         assert_eq!(merged[..4], [(3_600, 2.0), (4_200, 2.0), (4_800, 2.0), (5_160, 1.0)]);
         assert_eq!(merged.len(), 3 + 15);
     }
@@ -192,7 +203,7 @@ mod tests {
         ) {
             let moment = |(time, value): (u64, Option<f64>)| Moment { time, values: vec![value.unwrap_or(f64::NAN)] };
             let timeframes = timeframes.into_iter().map(|rows| rows.into_iter().map(moment).collect()).collect();
-            let merged = merge(timeframes, &(10..=40_000));
+            let merged = merge(timeframes, &(10..=40_000), 0);
             prop_assert!(merged.windows(2).all(|pair| pair[0].time < pair[1].time));
             prop_assert!(merged.iter().all(|moment| moment.is_known() && (10..=40_000).contains(&moment.time)));
         }

@@ -16,7 +16,9 @@ pub fn moment(text: &str, now: u64) -> Result<u64, String> {
         .ok()
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
         .map(|since| since.as_secs())
-        .ok_or_else(|| format!("{text:?} is no time; write how long ago, such as 30d, 52w or 1y, or a day, such as 2026-01-31"))
+        .ok_or_else(|| {
+            format!("{text:?} is no time; write how long ago, such as 30d, 52w or 1y, or a day, such as 2026-01-31")
+        })
 }
 
 /// `2026-01-31T12:00:00Z`.
@@ -55,7 +57,10 @@ mod tests {
     #[test]
     fn months_are_those_of_the_calendar() {
         assert_eq!(month(1_786_800_000), "2026-08");
-        assert_eq!((month(1_785_542_399), month(1_785_542_400)), ("2026-07".into(), "2026-08".into()));
+        assert_eq!(
+            (month(1_785_542_399), month(1_785_542_400)),
+            ("2026-07".into(), "2026-08".into())
+        );
         assert_eq!(written(u64::MAX), "9999-12-31T23:59:59Z");
     }
 }

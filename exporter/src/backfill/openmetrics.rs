@@ -90,7 +90,12 @@ pub fn write(out: &mut impl Write, families: &[Family], series: &[Series], month
     for family in families {
         let mut headed = false;
         for one in series {
-            let Some(column) = one.kind.columns().iter().position(|column| column.metric == family.name) else {
+            let Some(column) = one
+                .kind
+                .columns()
+                .iter()
+                .position(|column| column.metric == family.name)
+            else {
                 continue;
             };
             let Some(moments) = one.months.get(month).filter(|moments| !moments.is_empty()) else {
@@ -206,14 +211,14 @@ mod tests {
         assert_eq!(lines[0], "# TYPE pve_guest_cpus gauge");
         assert_eq!(
             lines[1],
-            "pve_guest_cpus{pve_cluster=\"main\",id=\"qemu/100\",job=\"p\\\"v\"} 1e-5 1785542400"
+            "pve_guest_cpus{pve_cluster=\"main\",id=\"qemu/100\",job=\"p\\\"v\"} 0.00001 1785542400"
         );
         assert_eq!(
             lines[3..6],
             [
                 "# TYPE pve_storage_size_bytes gauge",
                 "# UNIT pve_storage_size_bytes bytes",
-                "pve_storage_size_bytes{pve_cluster=\"main\",id=\"storage/pve1/a\",node=\"pve1\",storage=\"a\",job=\"p\\\"v\"} 1e-5 1785542400",
+                "pve_storage_size_bytes{pve_cluster=\"main\",id=\"storage/pve1/a\",node=\"pve1\",storage=\"a\",job=\"p\\\"v\"} 0.00001 1785542400",
             ]
         );
         assert_eq!(lines.last(), Some(&"# EOF"));

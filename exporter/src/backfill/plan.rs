@@ -141,7 +141,10 @@ pub fn objects(
 ) -> Result<Vec<Object>, String> {
     let known: BTreeSet<&str> = resources.nodes.keys().map(|name| &**name).collect();
     if let Some(name) = nodes.unknown(&known) {
-        return Err(format!("--nodes: the cluster has no node {name:?}, only {}", listed(&known)));
+        return Err(format!(
+            "--nodes: the cluster has no node {name:?}, only {}",
+            listed(&known)
+        ));
     }
     let known: BTreeSet<&str> = resources.storages.iter().map(|storage| &*storage.name).collect();
     if let Some(name) = storages.unknown(&known) {
@@ -251,7 +254,12 @@ mod tests {
     #[test]
     fn everything_is_selected_unless_said_otherwise() {
         let all = selected(&[], &[], &[]).unwrap();
-        assert!(all.starts_with(&["node/pve1".into(), "node/pve2".into(), "node/pve3".into(), "qemu/100".into()]));
+        assert!(all.starts_with(&[
+            "node/pve1".into(),
+            "node/pve2".into(),
+            "node/pve3".into(),
+            "qemu/100".into()
+        ]));
         assert!(all.contains(&"lxc/301".into()) && all.contains(&"storage/pve2/local".into()));
         assert_eq!(
             selected(&["pve2"], &["100-101", "200"], &["none"]).unwrap(),
@@ -279,7 +287,11 @@ mod tests {
                 r#"{{"id":"storage/{node}/nas","type":"storage","node":"{node}","storage":"nas","shared":1,"status":"{status}"}}"#
             )
         };
-        let body = format!(r#"{{"data":[{},{}]}}"#, row("pve1", "unknown"), row("pve2", "available"));
+        let body = format!(
+            r#"{{"data":[{},{}]}}"#,
+            row("pve1", "unknown"),
+            row("pve2", "available")
+        );
         let mut memory = Memory::default();
         let resources = convert(
             body.as_bytes(),

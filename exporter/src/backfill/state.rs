@@ -31,6 +31,8 @@ pub struct Asked {
     pub since: String,
     /// `--until`.
     pub until: String,
+    /// `--resolution`.
+    pub resolution: String,
     /// `--nodes`.
     pub nodes: Selection,
     /// `--guests`.
@@ -44,9 +46,16 @@ pub struct Asked {
 impl fmt::Display for Asked {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            cluster, since, until, ..
+            cluster,
+            since,
+            until,
+            resolution,
+            ..
         } = self;
-        write!(formatter, "--cluster {cluster} --since {since} --until {until}")?;
+        write!(
+            formatter,
+            "--cluster {cluster} --since {since} --until {until} --resolution {resolution}"
+        )?;
         for (flag, selection) in [
             ("nodes", &self.nodes),
             ("guests", &self.guests),
@@ -162,8 +171,10 @@ impl Directory {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self, state: &State) -> Result<(), BackfillError> {
-        self.whole(STATE, |file| serde_json::to_writer_pretty(file, state).map_err(Into::into))
-            .map(drop)
+        self.whole(STATE, |file| {
+            serde_json::to_writer_pretty(file, state).map_err(Into::into)
+        })
+        .map(drop)
     }
 
     /// Writes a file of this directory whole or not at all.
@@ -281,7 +292,9 @@ mod tests {
         });
         assert!(broken.unwrap_err().to_string().contains("the disk is full"));
         assert!(!outer.path().join("2026-01.om").exists());
-        directory.whole("2026-01.om", |file| file.write_all(b"# EOF\n")).unwrap();
+        directory
+            .whole("2026-01.om", |file| file.write_all(b"# EOF\n"))
+            .unwrap();
         assert_eq!(fs::read(outer.path().join("2026-01.om")).unwrap(), b"# EOF\n");
         assert!(!outer.path().join("2026-01.om.partial").exists());
     }

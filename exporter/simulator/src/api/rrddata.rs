@@ -87,7 +87,10 @@ fn node(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
 fn guest(scene: &Scene<'_>, json: &mut Json, kind: GuestKind) -> Result<(), Refusal> {
     let timeframe = timeframe(scene)?;
     let name = scene.call.parameter("vmid").unwrap_or_default();
-    let found = name.parse().ok().and_then(|vmid: u32| scene.view.model.guests.get(&vmid));
+    let found = name
+        .parse()
+        .ok()
+        .and_then(|vmid: u32| scene.view.model.guests.get(&vmid));
     let guest = found
         .filter(|guest| guest.kind == kind && !scene.view.faults.vanished(guest.vmid))
         .ok_or_else(|| missing(scene, "vm", name))?;
@@ -143,9 +146,10 @@ fn storage(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
 }
 
 fn timeframe(scene: &Scene<'_>) -> Result<Timeframe, Refusal> {
-    let name = scene.call.query("timeframe").ok_or_else(|| {
-        Refusal::parameter("timeframe", "property is missing and it is not optional")
-    })?;
+    let name = scene
+        .call
+        .query("timeframe")
+        .ok_or_else(|| Refusal::parameter("timeframe", "property is missing and it is not optional"))?;
     Timeframe::named(name, scene.version()).ok_or_else(|| {
         let known = "hour, day, week, month, year";
         let problem = format!("value '{name}' does not have a value in the enumeration '{known}'");

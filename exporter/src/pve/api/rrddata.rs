@@ -106,7 +106,7 @@ mod tests {
             "../../../tests/fixtures/pve-9.2/nodes__pve1__qemu__104__rrddata@timeframe=hour.json"
         ));
         let last = rows.last().unwrap();
-        assert_eq!((last.value("maxmem"), last.value("cpu")), (Some(1_073_741_824.0), None));
+        assert_eq!((last.value("maxmem"), last.value("cpu")), (Some(536_870_912.0), None));
     }
 
     #[test]

@@ -62,7 +62,7 @@ enum Command {
         estimate: bool,
     },
     /// Write the history that PVE has kept as files for `promtool tsdb create-blocks-from openmetrics`
-    Backfill(BackfillArguments),
+    Backfill(Box<BackfillArguments>),
 }
 
 #[derive(Args)]

@@ -198,13 +198,7 @@ fn off_week(written: &BTreeMap<String, Vec<(u64, f64)>>) -> (u64, u64) {
 }
 
 fn samples(values: &Value) -> Vec<(u64, f64)> {
-    let sample = |pair: &Value| {
-        let time = pair[0].as_f64().unwrap();
-        (
-            time.to_string().parse().unwrap(),
-            pair[1].as_str().unwrap().parse().unwrap(),
-        )
-    };
+    let sample = |pair: &Value| (pair[0].as_u64().unwrap(), pair[1].as_str().unwrap().parse().unwrap());
     values.as_array().unwrap().iter().map(sample).collect()
 }
 
@@ -349,7 +343,11 @@ async fn no_history_is_no_failure() {
     let outer = TempDir::new().unwrap();
     let report = backfill(&simulator, &few(outer.path())).await.unwrap();
     assert!(report.missing.is_empty());
-    assert!(read(outer.path()).keys().all(|series| series.starts_with("pve_storage_")));
+    assert!(
+        read(outer.path())
+            .keys()
+            .all(|series| series.starts_with("pve_storage_"))
+    );
 }
 
 #[tokio::test]

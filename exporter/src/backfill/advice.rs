@@ -28,7 +28,7 @@ pub fn advice(state: &State, directory: &Path, now: u64) -> String {
         text += "PVE keeps no history of this time.\n";
         return text;
     }
-    let days = now.saturating_sub(state.since).div_ceil(DAY) + 1;
+    let days = now.saturating_sub(state.since) / DAY + 2;
     // As long as those that Prometheus itself makes: a tenth of the retention.
     let hours = (days * 24 / 10).clamp(2, LONGEST_BLOCK_HOURS);
     text += "\nMake blocks of them, with the promtool of your Prometheus:\n\n";
@@ -108,10 +108,10 @@ mod tests {
         let command = "promtool tsdb create-blocks-from openmetrics --max-block-duration=744h '/a dir/it'\\''s/2026-07.om' '/a dir/it'\\''s/blocks'\n";
         assert!(text.contains(command), "{text}");
         assert!(!text.contains("2026-06.om") && !text.contains("have no") && !text.contains("last 3 hours"));
-        assert!(text.contains("--storage.tsdb.retention.time=366d"));
+        assert!(text.contains("--storage.tsdb.retention.time=367d"));
         let text = advice(&state(now - 10 * DAY, now, &["job"]), Path::new("/out"), now);
         assert!(
-            text.contains("--max-block-duration=26h /out/2026-07.om /out/blocks\n"),
+            text.contains("--max-block-duration=28h /out/2026-07.om /out/blocks\n"),
             "{text}"
         );
         assert!(text.contains("have no instance") && text.contains("last 3 hours"));

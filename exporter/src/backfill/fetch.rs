@@ -28,7 +28,7 @@ pub struct Wanted {
 pub async fn history(client: &Client, object: &Object, wanted: &Wanted, now: u64) -> Result<Vec<Moment>, ApiError> {
     let Wanted { span, finest } = wanted;
     let mut timeframes = Vec::new();
-    for timeframe in needed(span, now) {
+    for timeframe in needed(wanted, now) {
         let request = object.request(timeframe.name);
         let answer = match client.get(&request).await {
             Err(ApiError::Status { status: 400, .. }) if timeframe.name == "decade" => break,
@@ -43,19 +43,20 @@ pub async fn history(client: &Client, object: &Object, wanted: &Wanted, now: u64
             .find(|moment| moment.values.iter().any(|value| !value.is_nan()))
             .is_some_and(|first| first.time <= *span.start());
         timeframes.push(moments);
-        if reaches_back {
+        if reaches_back && timeframe.step >= *finest {
             break;
         }
     }
     Ok(merge(timeframes, span, *finest))
 }
 
-/// The timeframes that may tell something about a span.
-fn needed(span: &RangeInclusive<u64>, now: u64) -> impl Iterator<Item = &'static Timeframe> {
+/// The timeframes that may tell something of what is wanted.
+fn needed(wanted: &Wanted, now: u64) -> impl Iterator<Item = &'static Timeframe> {
+    let Wanted { span, finest } = wanted;
     let (oldest, newest) = (now.saturating_sub(*span.start()), now.saturating_sub(*span.end()));
     let last = TIMEFRAMES
         .iter()
-        .position(|timeframe| timeframe.least >= oldest)
+        .position(|timeframe| timeframe.least >= oldest && timeframe.step >= *finest)
         .unwrap_or(TIMEFRAMES.len() - 1);
     TIMEFRAMES
         .iter()
@@ -82,20 +83,25 @@ mod tests {
     const NOW: u64 = 1_786_800_000;
     const HOUR: u64 = 3_600;
 
-    fn names(since: u64, until: u64) -> Vec<&'static str> {
+    fn names(since: u64, until: u64, finest: u64) -> Vec<&'static str> {
         let span = NOW - since..=NOW - until;
-        needed(&span, NOW).map(|timeframe| timeframe.name).collect()
+        let wanted = Wanted { span, finest };
+        needed(&wanted, NOW).map(|timeframe| timeframe.name).collect()
     }
 
     #[test]
     fn only_timeframes_that_tell_something_are_asked_for() {
         let day = 24 * HOUR;
-        assert_eq!(names(365 * day, 3 * HOUR), ["day", "week", "month", "year", "decade"]);
-        assert_eq!(names(360 * day, 0), ["hour", "day", "week", "month", "year"]);
-        assert_eq!(names(30 * day, 3 * HOUR), ["day", "week", "month"]);
-        assert_eq!(names(HOUR, 0), ["hour"]);
-        assert_eq!(names(200 * day, 40 * day), ["year"]);
-        assert_eq!(names(20_000 * day, 400 * day), ["year", "decade"]);
+        assert_eq!(
+            names(365 * day, 3 * HOUR, 60),
+            ["day", "week", "month", "year", "decade"]
+        );
+        assert_eq!(names(360 * day, 0, 60), ["hour", "day", "week", "month", "year"]);
+        assert_eq!(names(30 * day, 3 * HOUR, 60), ["day", "week", "month"]);
+        assert_eq!(names(HOUR, 0, 60), ["hour"]);
+        assert_eq!(names(200 * day, 40 * day, 60), ["year"]);
+        assert_eq!(names(2 * day, 3 * HOUR, 12 * HOUR).last(), Some(&"decade"));
+        assert_eq!(names(20_000 * day, 400 * day, 60), ["year", "decade"]);
     }
 
     #[test]

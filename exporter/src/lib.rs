@@ -3,6 +3,7 @@
 //! Data flows one way: [`config`] → [`pve`] (client and wire types) → [`sources`] → [`subjects`] (plain structs) →
 //! [`metrics`] (tables and text formats) → [`server`].
 
+pub mod backfill;
 pub mod clock;
 pub mod config;
 pub mod estimate;

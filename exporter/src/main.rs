@@ -1,12 +1,15 @@
 //! The program: arguments, logging, signals; everything else is in the library.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand};
+use pve_exporter::backfill::plan::Selection;
+use pve_exporter::backfill::progress::Progress;
+use pve_exporter::backfill::{self, BackfillError};
 use pve_exporter::clock::Clock;
 use pve_exporter::config::{Config, ConfigError, LoadOptions, Log, LogFormat};
 use pve_exporter::scrape::Exporter;
@@ -58,6 +61,44 @@ enum Command {
         #[arg(long, required = true)]
         estimate: bool,
     },
+    /// Write the history that PVE has kept as files for `promtool tsdb create-blocks-from openmetrics`
+    Backfill(Box<BackfillArguments>),
+}
+
+#[derive(Args)]
+struct BackfillArguments {
+    /// How far back: 30d, 52w, 1y, or a day such as 2026-01-31
+    #[arg(long, value_name = "TIME")]
+    since: String,
+    /// Where it ends, which is where Prometheus has samples of its own; written like --since
+    #[arg(long, value_name = "TIME", default_value = "3h")]
+    until: String,
+    /// Leave out periods that are shorter: 30m makes half of the files of PVE 9
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    resolution: String,
+    /// The directory for the files: new, empty, or of the same command before, which then goes on
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// The cluster, where the configuration has several
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// Names of nodes, all or none
+    #[arg(long, value_delimiter = ',', default_value = "all")]
+    nodes: Vec<String>,
+    /// Numbers of guests such as 100,200-299, all (that the configuration reports on) or none
+    #[arg(long, value_delimiter = ',', default_value = "all")]
+    guests: Vec<String>,
+    /// Names of storages, all or none
+    #[arg(long, value_delimiter = ',', default_value = "all")]
+    storages: Vec<String>,
+    /// A label that Prometheus gives the live series, such as job=pve or instance=exporter:9221; may be repeated
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 impl Options {
@@ -104,6 +145,7 @@ fn main() -> ExitCode {
             },
             Some(Command::Metrics) => print(&metrics::catalog::markdown()),
             Some(Command::Series { .. }) => estimate(&arguments.options).await,
+            Some(Command::Backfill(backfill)) => backfill.run(&arguments.options).await,
         }
     })
 }
@@ -126,6 +168,48 @@ async fn estimate(options: &Options) -> ExitCode {
             ))
         }
         Err(error) => fail(&error),
+    }
+}
+
+impl BackfillArguments {
+    async fn run(self, options: &Options) -> ExitCode {
+        let config = match options.load() {
+            Ok(config) => config,
+            Err(error) => return misconfigured(&error),
+        };
+        start_logging(&config.log);
+        let arguments = backfill::Arguments {
+            since: self.since,
+            until: self.until,
+            resolution: self.resolution,
+            output: self.output,
+            cluster: self.cluster,
+            nodes: Selection(self.nodes),
+            guests: Selection(self.guests),
+            storages: Selection(self.storages),
+            labels: self.labels,
+        };
+        let mut stderr = std::io::stderr();
+        let terminal = stderr.is_terminal();
+        let mut progress = Progress::new(&mut stderr, terminal);
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        match backfill::run(&config, &arguments, now, &mut progress).await {
+            Ok(report) => {
+                let printed = print(&report.text);
+                if report.missing.is_empty() {
+                    return printed;
+                }
+                for (object, error) in &report.missing {
+                    eprintln!("pve-exporter: {object}: {error}");
+                }
+                fail(&"these histories are missing in the files; the same command asks for them once more")
+            }
+            Err(error @ BackfillError::Argument(_)) => misconfigured(&error),
+            Err(error) => fail(&error),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use pve_exporter::metrics::catalog;
 use pve_exporter::metrics::exposition::Format;
-use pve_simulator::Simulator;
+use pve_simulator::{Clock, Options, Simulator};
 use support::exporters::checked;
 use support::http::get;
 use support::program::{Program, command, run, write};
@@ -25,9 +25,13 @@ struct Setup {
 
 impl Setup {
     async fn new() -> Self {
+        Self::with(options()).await
+    }
+
+    async fn with(options: Options) -> Self {
         let setup = Self {
             directory: TempDir::new().unwrap(),
-            simulator: Simulator::start(options()).await.unwrap(),
+            simulator: Simulator::start(options).await.unwrap(),
         };
         write(&setup.path("token"), &setup.simulator.token_secret(), 0o600);
         setup.configure(&setup.cluster("main", "token"));
@@ -299,4 +303,60 @@ fn logfmt_keys(mut line: &str) -> Option<Vec<&str>> {
         line = line.strip_prefix(' ').unwrap_or(line);
     }
     Some(keys)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_writes_files_and_says_what_to_do() {
+    let options = Options {
+        clock: Clock::Real,
+        guests: 2,
+        ..options()
+    };
+    let setup = Setup::with(options).await;
+    let output = setup.path("history");
+    let output = output.to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut all = vec!["backfill", "--output", output, "--storages", "none"];
+        all.extend(arguments);
+        let ended = setup.command(&all).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (ended.status.code(), text(ended.stdout), text(ended.stderr))
+    };
+    for (arguments, problem) in [
+        (vec!["--since", "ages"], "--since: \"ages\" is no time"),
+        (
+            vec!["--since", "2d", "--label", "node=x"],
+            "--label: node would be there twice",
+        ),
+        (vec!["--since", "2d", "--nodes", "pve9"], "no node \"pve9\""),
+        (vec!["--since", "2d", "--cluster", "moon"], "no cluster \"moon\""),
+        (vec!["--since", "2d", "--label", "job"], "write NAME=VALUE"),
+    ] {
+        let (status, stdout, stderr) = run(&arguments);
+        assert_eq!((status, stdout.as_str()), (Some(2), ""), "{stderr}");
+        assert!(stderr.contains(problem), "{stderr}");
+    }
+    let whole = [
+        "--since",
+        "2d",
+        "--nodes",
+        "pve1",
+        "--label",
+        "job=pve",
+        "--label",
+        "instance=a:1",
+    ];
+    let (status, stdout, stderr) = run(&whole);
+    assert_eq!(status, Some(0), "{stderr}");
+    assert!(stdout.contains("    promtool tsdb create-blocks-from openmetrics --max-block-duration="));
+    assert!(
+        stderr.contains("histories: all 3\n") && !stderr.contains('\r'),
+        "{stderr}"
+    );
+    assert_eq!(run(&whole).1, stdout);
+    let (status, _, stderr) = run(&["--since", "3d"]);
+    assert!(
+        status == Some(1) && stderr.contains("holds a backfill of other arguments"),
+        "{stderr}"
+    );
 }

@@ -35,6 +35,16 @@ impl Version {
         self >= Self::new(9, 0, 0)
     }
 
+    /// Whether a year of history is kept by periods of six hours in place of seven days.
+    pub(crate) fn has_long_history(self) -> bool {
+        self >= Self::new(9, 0, 0)
+    }
+
+    /// Whether the newest period of a history is left out as long as nothing is known of it.
+    pub(crate) fn has_no_empty_newest_period(self) -> bool {
+        self >= Self::new(9, 1, 0)
+    }
+
     /// Whether what holds up guests is known as pressure.
     pub(crate) fn has_pressure(self) -> bool {
         self >= Self::new(9, 0, 0)

@@ -52,11 +52,21 @@ impl Prometheus {
 
     /// Like [`Self::with_config`], with files beside the configuration, such as rules.
     pub fn with_files(yaml: &str, files: &[(&str, &str)]) -> Self {
-        let program = program("prometheus", "PVE_TEST_PROMETHEUS");
-        let mut directory = TempDir::new().expect("a temporary directory");
+        let directory = TempDir::new().expect("a temporary directory");
         for (name, content) in files.iter().chain(&[("prometheus.yml", yaml)]) {
             fs::write(directory.path().join(name), content).expect("a file in the temporary directory");
         }
+        Self::below(directory)
+    }
+
+    /// Starts a server that scrapes nothing, on the blocks that the test has made in `data` of the directory.
+    pub fn with_blocks(directory: TempDir) -> Self {
+        fs::write(directory.path().join("prometheus.yml"), "").expect("a file in the temporary directory");
+        Self::below(directory)
+    }
+
+    fn below(mut directory: TempDir) -> Self {
+        let program = program("prometheus", "PVE_TEST_PROMETHEUS");
         for _ in 0..PORT_ATTEMPTS {
             let address = free_port();
             let server = Server::start(&program, directory.path(), address);
@@ -209,6 +219,8 @@ impl Server {
             .current_dir(directory)
             .arg("--config.file=prometheus.yml")
             .arg("--storage.tsdb.path=data")
+            // Blocks of the past are there to stay.
+            .arg("--storage.tsdb.retention.time=10y")
             .arg(format!("--web.listen-address={address}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

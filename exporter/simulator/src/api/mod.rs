@@ -24,6 +24,7 @@ mod node_status;
 mod node_task_log;
 mod node_tasks;
 mod nodes;
+mod rrddata;
 mod storage_content;
 mod version;
 
@@ -66,6 +67,10 @@ const ENDPOINTS: &[&Endpoint] = &[
     &node_task_log::ENDPOINT,
     &node_tasks::ENDPOINT,
     &nodes::ENDPOINT,
+    &rrddata::CONTAINER,
+    &rrddata::MACHINE,
+    &rrddata::NODE,
+    &rrddata::STORAGE,
     &storage_content::ENDPOINT,
     &version::ENDPOINT,
 ];

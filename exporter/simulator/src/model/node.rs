@@ -87,6 +87,10 @@ impl Node {
         }
     }
 
+    pub(super) fn booted(&self) -> Milliseconds {
+        self.booted
+    }
+
     pub(crate) fn seconds_since_boot(&self, at: Seconds) -> Seconds {
         at.saturating_sub(seconds(self.booted))
     }

@@ -18,6 +18,7 @@ pub mod node_status;
 pub mod nodes;
 pub mod not_backed_up;
 pub mod replication;
+pub mod rrddata;
 pub mod storage_content;
 pub mod task_log;
 pub mod tasks;

@@ -1,0 +1,119 @@
+//! What to do with the files: the commands, and what Prometheus needs.
+
+use std::path::Path;
+
+use crate::backfill::months::written;
+use crate::backfill::state::State;
+
+const DAY: u64 = 86_400;
+
+/// Prometheus itself makes no block longer than this.
+const LONGEST_BLOCK_HOURS: u64 = 31 * 24;
+
+/// Prometheus has the samples of the last hours in its head, which no block may overlap.
+pub const HEAD: u64 = 3 * 3_600;
+
+/// The text for a directory, as of `now`.
+#[must_use]
+pub fn advice(state: &State, directory: &Path, now: u64) -> String {
+    let files: Vec<_> = state.months.iter().filter(|(_, month)| month.samples > 0).collect();
+    let samples: u64 = files.iter().map(|(_, month)| month.samples).sum();
+    let (since, until) = (written(state.since), written(state.until));
+    let mut text = format!(
+        "{} files with {samples} samples from {since} to {until} are in {}.\n",
+        files.len(),
+        directory.display()
+    );
+    if files.is_empty() {
+        text += "PVE keeps no history of this time.\n";
+        return text;
+    }
+    let days = now.saturating_sub(state.since) / DAY + 2;
+    // As long as those that Prometheus itself makes: a tenth of the retention.
+    let hours = (days * 24 / 10).clamp(2, LONGEST_BLOCK_HOURS);
+    text += "\nMake blocks of them, with the promtool of your Prometheus:\n\n";
+    let blocks = quoted(&directory.join("blocks"));
+    for (month, _) in files {
+        let file = quoted(&directory.join(format!("{month}.om")));
+        text += &format!(
+            "    promtool tsdb create-blocks-from openmetrics --max-block-duration={hours}h {file} {blocks}\n"
+        );
+    }
+    text += &format!(
+        "\nThen, in this order:\n\n\
+         1. Let Prometheus keep at least {days} days (--storage.tsdb.retention.time={days}d) and restart it; else it removes the\n   \
+            blocks as soon as it sees them. A limit by size must leave room for them as well.\n\
+         2. Give the blocks to the user that Prometheus runs as, and move them into its data directory\n   \
+            (--storage.tsdb.path). It finds them within a minute or two, without a restart.\n\n\
+         Prometheus 2.38 and older need --storage.tsdb.allow-overlapping-blocks where blocks overlap with their own.\n"
+    );
+    if now.saturating_sub(state.until) < HEAD {
+        text += "The files reach into the last 3 hours, which Prometheus has in memory: wait until those have passed, or end\n\
+                 earlier with --until.\n";
+    }
+    text += "If Prometheus has live samples of these series that are older, end where they begin with --until; the query\n    \
+             min_over_time(timestamp(pve_node_up)[400d:1h])\nshows where.\n";
+    let missing: Vec<_> = ["job", "instance"]
+        .into_iter()
+        .filter(|name| state.asked.labels.iter().all(|(label, _)| label != name))
+        .collect();
+    if !missing.is_empty() {
+        text += &format!(
+            "\nThe samples have no {}. To be one with the live series they need the labels that Prometheus gives the target:\n\
+             see up in Prometheus, and begin again in an empty directory with --label name=value.\n",
+            missing.join(" and no ")
+        );
+    }
+    text += "\nSamples are 1 minute to 7 days apart, and Prometheus looks back 5 minutes: ask with a range as long as the distance,\n\
+             such as avg_over_time(pve_node_cpu_usage_ratio[6h]).\n";
+    text
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ',' | '=' | '@');
+    if path.chars().all(plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backfill::state::{Asked, Written};
+
+    fn state(since: u64, until: u64, labels: &[&str]) -> State {
+        let asked = Asked {
+            labels: labels.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect(),
+            ..Asked::default()
+        };
+        let mut state = State::new(asked, since, until, Vec::new());
+        let month = |samples| Written { objects: 1, samples };
+        state.months.insert("2026-06".to_owned(), month(0));
+        state.months.insert("2026-07".to_owned(), month(7));
+        state
+    }
+
+    #[test]
+    fn commands_can_be_pasted() {
+        let now = 1_786_800_000;
+        let text = advice(
+            &state(now - 365 * DAY, now - HEAD, &["job", "instance"]),
+            Path::new("/a dir/it's"),
+            now,
+        );
+        let command = "promtool tsdb create-blocks-from openmetrics --max-block-duration=744h '/a dir/it'\\''s/2026-07.om' '/a dir/it'\\''s/blocks'\n";
+        assert!(text.contains(command), "{text}");
+        assert!(!text.contains("2026-06.om") && !text.contains("have no") && !text.contains("last 3 hours"));
+        assert!(text.contains("--storage.tsdb.retention.time=367d"));
+        let text = advice(&state(now - 10 * DAY, now, &["job"]), Path::new("/out"), now);
+        assert!(
+            text.contains("--max-block-duration=28h /out/2026-07.om /out/blocks\n"),
+            "{text}"
+        );
+        assert!(text.contains("have no instance") && text.contains("last 3 hours"));
+    }
+}

@@ -42,7 +42,10 @@ impl Ceph {
     /// # Errors
     /// Every [`ApiError`]: of the first node that has Ceph and fails. Another one is asked the next time.
     pub async fn get(&self, client: &Client, nodes: &[Arc<str>], path: &str) -> Result<Option<Answer>, ApiError> {
-        let mut failure = None;
+        let mut failure = nodes.is_empty().then(|| ApiError::Unreachable {
+            endpoint: "any node".to_owned(),
+            problem: "none is known to be online".to_owned(),
+        });
         for node in self.candidates(nodes) {
             match self.tool.get(client, &node, path).await {
                 Ok(Some(answer)) => {

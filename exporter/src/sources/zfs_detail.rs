@@ -43,7 +43,8 @@ impl ZfsDetails {
     }
 }
 
-/// Reads the pools of `node` one after the other. One that PVE cannot tell about costs only itself, unless it is the only one.
+/// Reads the pools of `node` one after the other. One that PVE cannot tell about costs only itself, unless no
+/// other is left.
 ///
 /// # Errors
 /// Every [`ApiError`].

@@ -30,7 +30,7 @@ mod known;
 mod replication;
 mod rows;
 mod shown;
-#[allow(dead_code)]
+#[expect(dead_code, reason = "not wired yet")]
 mod storage;
 mod tasks;
 mod volumes;

@@ -15,8 +15,12 @@ use crate::pve::error::ApiError;
 /// How long the answer that it is not there is believed.
 const ABSENT: Duration = Duration::from_secs(3600);
 
-/// How long a node where it hangs is left alone, the first time and at most.
-const HANGS: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(3600));
+/// How long a node where it hangs is left alone, the first time and at most. There are three workers, and each call that hangs
+/// takes one.
+const HANGS: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(4 * 3600));
+
+/// By how much longer each time.
+const LONGER: u32 = 4;
 
 /// What the tool gets for an answer: nothing else that is slow is asked of the node meanwhile.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -25,8 +29,10 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Tool {
     clock: Clock,
     is_absent: fn(&str) -> bool,
-    nodes: Mutex<BTreeMap<Arc<str>, Arc<tokio::sync::Mutex<Option<Found>>>>>,
+    nodes: Mutex<BTreeMap<Arc<str>, AtNode>>,
 }
+
+type AtNode = Arc<tokio::sync::Mutex<Option<Found>>>;
 
 #[derive(Debug)]
 enum Found {
@@ -62,6 +68,11 @@ impl Tool {
         };
         // One call at a time: the next one shall know whether this one hung.
         let mut found = at_node.lock().await;
+        if client.offline().contains(node) {
+            // What hung there does so no more when the node is back.
+            *found = None;
+            return Err(ApiError::Offline { node: node.to_string() });
+        }
         if let Some(known) = known(found.as_ref(), self.clock.now()) {
             return known.map(|()| None);
         }
@@ -70,19 +81,25 @@ impl Tool {
             ..Request::node(node, path, Cost::Slow)
         };
         let outcome = client.get(&request).await;
-        self.note(&mut found, outcome)
+        let hangs = outcome.as_ref().is_err_and(|error| hangs(client, error));
+        self.note(&mut found, outcome, hangs)
     }
 
-    fn note<T>(&self, found: &mut Option<Found>, outcome: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+    fn note<T>(
+        &self,
+        found: &mut Option<Found>,
+        outcome: Result<T, ApiError>,
+        hangs: bool,
+    ) -> Result<Option<T>, ApiError> {
         let now = self.clock.now();
         match outcome {
             Err(error) if self.says_absent(&error) => {
                 *found = Some(Found::Absent { until: now + ABSENT });
                 Ok(None)
             }
-            Err(error) if hangs(&error) => {
+            Err(error) if hangs => {
                 let rest = match found {
-                    Some(Found::Hangs { rest, .. }) => (*rest * 2).min(HANGS.1),
+                    Some(Found::Hangs { rest, .. }) => (*rest * LONGER).min(HANGS.1),
                     _ => HANGS.0,
                 };
                 *found = Some(Found::Hangs {
@@ -117,9 +134,19 @@ fn known(found: Option<&Found>, now: Instant) -> Option<Result<(), ApiError>> {
     }
 }
 
-/// Whether a call was not answered in time, by us or by PVE's own proxy.
-fn hangs(error: &ApiError) -> bool {
-    matches!(error, ApiError::Timeout { .. } | ApiError::Status { status: 596, .. })
+/// Whether the node did not answer in time, and not the endpoint through which it was asked.
+fn hangs(client: &Client, error: &ApiError) -> bool {
+    match error {
+        // PVE's own proxy has given the node up.
+        ApiError::Status { status: 596, .. } => true,
+        ApiError::Timeout { endpoint, .. } => {
+            let endpoints = client.endpoints().all();
+            !endpoints
+                .iter()
+                .any(|known| known.url.as_str() == endpoint && known.out_of_use())
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -134,13 +161,13 @@ mod tests {
         }
     }
 
-    struct AtNode {
+    struct Node {
         tool: Tool,
         clock: Clock,
         found: Option<Found>,
     }
 
-    impl AtNode {
+    impl Node {
         fn new() -> Self {
             let clock = Clock::default();
             Self {
@@ -151,7 +178,12 @@ mod tests {
         }
 
         fn answers(&mut self, outcome: Result<u8, ApiError>) -> Result<Option<u8>, ApiError> {
-            self.tool.note(&mut self.found, outcome)
+            self.tool.note(&mut self.found, outcome, false)
+        }
+
+        fn hangs(&mut self) {
+            let error = status(596, "Connection timed out");
+            assert!(self.tool.note::<u8>(&mut self.found, Err(error), true).is_err());
         }
 
         fn known_after(&self, time: Duration) -> Option<Result<(), ApiError>> {
@@ -168,7 +200,7 @@ mod tests {
     fn a_tool_that_is_not_there_is_asked_for_every_hour() {
         let unknown = ApiError::NotImplemented { path: "/x".to_owned() };
         for absent in [status(500, "zfsutils-linux not installed\n"), unknown] {
-            let mut node = AtNode::new();
+            let mut node = Node::new();
             assert!(matches!(node.answers(Err(absent)), Ok(None)));
             assert!(matches!(node.known_after(minutes(59)), Some(Ok(()))));
             assert!(node.known_after(minutes(1)).is_none());
@@ -177,25 +209,25 @@ mod tests {
 
     #[test]
     fn a_node_where_it_hangs_is_left_alone_for_longer_each_time() {
-        let mut node = AtNode::new();
+        let mut node = Node::new();
         let second = Duration::from_secs(1);
-        for rest in [5, 10, 20, 40, 60, 60] {
-            assert!(node.answers(Err(status(596, "Connection timed out"))).is_err());
+        for rest in [10, 40, 160, 240, 240] {
+            node.hangs();
             let known = node.known_after(minutes(rest) - second);
             assert!(matches!(known, Some(Err(ApiError::Resting(_)))), "{rest}");
             assert!(node.known_after(second).is_none());
         }
         assert!(matches!(node.answers(Ok(1)), Ok(Some(1))));
-        assert!(node.answers(Err(status(596, "Connection timed out"))).is_err());
+        node.hangs();
         assert!(
-            node.known_after(minutes(5)).is_none(),
+            node.known_after(minutes(10)).is_none(),
             "an answer in between makes it good"
         );
     }
 
     #[test]
     fn other_failures_are_nothing_to_remember() {
-        let mut node = AtNode::new();
+        let mut node = Node::new();
         assert!(node.answers(Err(status(500, "exit code 1"))).is_err());
         assert!(node.known_after(Duration::ZERO).is_none());
     }

@@ -14,7 +14,7 @@ use crate::subjects::ha::fold;
 use crate::subjects::zfs_pool::{HEALTH, ZfsPool};
 
 /// The most pools of one node that are reported on.
-pub const MOST_POOLS: usize = 64;
+const MOST_POOLS: usize = 64;
 
 const PATH: &str = "disks/zfs";
 

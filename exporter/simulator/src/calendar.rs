@@ -16,6 +16,8 @@ pub(crate) struct DateTime {
     pub(crate) year: u64,
     pub(crate) month: u64,
     pub(crate) day: u64,
+    /// Since the epoch.
+    days: u64,
     /// In seconds.
     time: u64,
 }
@@ -32,6 +34,7 @@ impl DateTime {
             year: era * 400 + year + u64::from(month >= 10),
             month: if month < 10 { month + 3 } else { month - 9 },
             day: of_year - (153 * month + 2) / 5 + 1,
+            days: seconds / DAY,
             time: seconds % DAY,
         }
     }
@@ -49,6 +52,28 @@ impl DateTime {
     /// `2026_08_15-01_00_03`
     pub(crate) fn of_file(self) -> String {
         self.text('_', '-', '_')
+    }
+
+    /// `Sat Aug 15 01:00:03 2026`, as C prints it.
+    pub(crate) fn of_c(self) -> String {
+        const MONTHS: [&str; 12] = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        // The epoch was a Thursday.
+        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        let name = |names: &[&'static str], of: u64| {
+            let index = usize::try_from(of % names.len() as u64).unwrap_or_default();
+            names.get(index).copied().unwrap_or_default()
+        };
+        let plain = self.plain();
+        let (_, time) = plain.split_once(' ').unwrap_or_default();
+        format!(
+            "{} {} {:2} {time} {}",
+            name(&DAYS, self.days),
+            name(&MONTHS, self.month + 11),
+            self.day,
+            self.year
+        )
     }
 
     fn text(self, date: char, middle: char, time: char) -> String {
@@ -81,6 +106,9 @@ mod tests {
         }
         assert_eq!(DateTime::at(1_786_800_000).iso(), "2026-08-15T13:20:00Z");
         assert_eq!(DateTime::at(1_786_800_000).of_file(), "2026_08_15-13_20_00");
+        assert_eq!(DateTime::at(0).of_c(), "Thu Jan  1 00:00:00 1970");
+        assert_eq!(DateTime::at(1_798_761_599).of_c(), "Thu Dec 31 23:59:59 2026");
+        assert_eq!(DateTime::at(1_786_235_795).of_c(), "Sun Aug  9 00:36:35 2026");
         assert!(!is_sunday(1_786_800_000) && is_sunday(1_786_800_000 + DAY));
     }
 }

@@ -50,9 +50,11 @@ pub struct Options {
     /// The token may see backup volumes: `Datastore.Allocate`, or `Datastore.AllocateSpace` and `VM.Backup`, which no
     /// auditor has.
     pub sees_backups: bool,
+    /// Ceph on up to three nodes, the last ones. One of its disks is down.
+    pub ceph: bool,
     /// A lively cluster: guests start, stop and migrate, backups run, a storage fails now and then. Something is always
-    /// wrong: a guest whose backup failed last night, one whose backups ended a week ago, one that is not frozen, and
-    /// snapshots that fail.
+    /// wrong: a guest whose backup failed last night, one whose backups ended a week ago, one that is not frozen,
+    /// snapshots that fail, a ZFS pool that has lost a disk, and a thin pool that is nearly full.
     pub events: bool,
 }
 
@@ -80,6 +82,7 @@ impl Default for Options {
             archived_tasks: 700,
             utc_offset_minutes: 120,
             sees_backups: false,
+            ceph: false,
             events: false,
         }
     }

@@ -9,6 +9,9 @@ use crate::subjects::backup_failure::BackupFailure;
 use crate::subjects::backup_job::BackupJob;
 use crate::subjects::backup_log::BackupLogs;
 use crate::subjects::backup_volume::{BackupVolumes, OrphanedBackups};
+use crate::subjects::ceph::{Ceph, CephCheck, CephFlag, CephPlacementGroups};
+use crate::subjects::ceph_osd::CephOsd;
+use crate::subjects::ceph_pool::CephPool;
 use crate::subjects::cluster::Cluster;
 use crate::subjects::container::Container;
 use crate::subjects::expected_up::ExpectedUp;
@@ -24,6 +27,7 @@ use crate::subjects::guest_pressure::GuestPressure;
 use crate::subjects::ha::{HaFencing, HaManager, HaRules};
 use crate::subjects::ha_guest::{HaGuest, HaGuestRequest};
 use crate::subjects::ha_node::HaNode;
+use crate::subjects::lvm::{ThinPool, VolumeGroup};
 use crate::subjects::network::Network;
 use crate::subjects::node::Node;
 use crate::subjects::permission::Permission;
@@ -35,7 +39,9 @@ use crate::subjects::snapshot::Snapshot;
 use crate::subjects::snapshots::Snapshots;
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
+use crate::subjects::storage_config::StorageConfig;
 use crate::subjects::task::{FailedTask, FinishedTasks, TaskHistory, TaskType};
+use crate::subjects::zfs_pool::{ZfsPool, ZfsPoolDetail};
 
 /// One metric, without the row type of its table.
 #[derive(Clone, Debug)]
@@ -115,6 +121,17 @@ pub fn catalog() -> Vec<Group> {
         group::<Node>(),
         group::<HaNode>(),
         group::<Storage>(),
+        group::<StorageConfig>(),
+        group::<ZfsPool>(),
+        group::<ZfsPoolDetail>(),
+        group::<ThinPool>(),
+        group::<VolumeGroup>(),
+        group::<Ceph>(),
+        group::<CephCheck>(),
+        group::<CephPlacementGroups>(),
+        group::<CephFlag>(),
+        group::<CephOsd>(),
+        group::<CephPool>(),
         group::<Pool>(),
         group::<Network>(),
         group::<Guest>(),

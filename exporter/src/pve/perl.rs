@@ -303,6 +303,58 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Row<T> {
     }
 }
 
+/// Reads a list of objects; one that is no object is `None`, and anything but a list is empty.
+///
+/// # Errors
+/// Only when the JSON itself is broken.
+pub fn rows<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<Option<T>>, D::Error> {
+    struct ListVisitor<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+        type Value = Vec<Option<T>>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a list of objects")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut rows = Vec::new();
+            while let Some(Row(row)) = seq.next_element()? {
+                rows.push(row);
+            }
+            Ok(rows)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            ScalarVisitor.visit_map(map).map(|_| Vec::new())
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+    }
+    deserializer.deserialize_any(ListVisitor(PhantomData))
+}
+
 /// Finds the value under `path` (say `data`, or `data` in `data`) and gives it to `seed`.
 struct Under<'p, S> {
     path: &'p [&'static str],
@@ -581,6 +633,34 @@ mod tests {
         ] {
             assert!(read(absent).is_empty());
         }
+    }
+
+    #[test]
+    fn a_tree_is_read_and_a_damaged_branch_costs_only_itself() {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Tree {
+            #[serde(deserialize_with = "whole")]
+            leaves: Option<u64>,
+            #[serde(deserialize_with = "rows")]
+            children: Vec<Option<Tree>>,
+        }
+        let sizes = |json: &str| {
+            let tree: Tree = data(format!(r#"{{"data":{json}}}"#).as_bytes()).unwrap();
+            let sizes = tree.children.iter();
+            sizes
+                .map(|child| child.as_ref().map(|child| (child.leaves, child.children.len())))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            sizes(r#"{"children":[{"leaves":"2","children":[{},7]},"x",null,[1],{"leaves":{},"children":{"a":[]}}]}"#),
+            [Some((Some(2), 2)), None, None, None, Some((None, 0))]
+        );
+        for none in ["7", "-7", "0.5", "true", "null", r#""x""#, "{}"] {
+            assert!(sizes(&format!(r#"{{"children":{none}}}"#)).is_empty(), "{none}");
+        }
+        let deep = format!(r#"{{"data":{}"#, r#"{"children":["#.repeat(100_000));
+        assert!(data::<Tree>(deep.as_bytes()).is_err(), "and not the end of the program");
     }
 
     #[test]

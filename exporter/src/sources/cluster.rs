@@ -30,6 +30,8 @@ mod known;
 mod replication;
 mod rows;
 mod shown;
+#[expect(dead_code, reason = "not wired yet")]
+mod storage;
 mod tasks;
 mod volumes;
 
@@ -41,6 +43,7 @@ pub use known::Known;
 pub use replication::ReplicationRows;
 pub use rows::Rows;
 pub use shown::{Placed, Shown};
+pub use storage::StorageHealthRows;
 pub use volumes::VolumeRows;
 
 use backups::Backups;

@@ -56,6 +56,22 @@ pub enum SourceName {
     GuestConfig,
     /// `GET /nodes/{node}/{qemu,lxc}/{vmid}/snapshot`.
     Snapshots,
+    /// `GET /nodes/{node}/disks/zfs`.
+    Zfs,
+    /// `GET /nodes/{node}/disks/zfs/{pool}`.
+    ZfsDetail,
+    /// `GET /nodes/{node}/disks/lvm`.
+    Lvm,
+    /// `GET /nodes/{node}/disks/lvmthin`.
+    Lvmthin,
+    /// `GET /storage`.
+    StorageConfig,
+    /// `GET /nodes/{node}/ceph/status`, which is `/cluster/ceph/status` at a node of choice.
+    CephStatus,
+    /// `GET /nodes/{node}/ceph/osd`.
+    CephOsds,
+    /// `GET /nodes/{node}/ceph/pool`.
+    CephPools,
 }
 
 impl SourceName {
@@ -111,6 +127,14 @@ impl SourceName {
             Self::Netstat => "netstat",
             Self::GuestConfig => "guest_config",
             Self::Snapshots => "snapshots",
+            Self::Zfs => "zfs",
+            Self::ZfsDetail => "zfs_detail",
+            Self::Lvm => "lvm",
+            Self::Lvmthin => "lvmthin",
+            Self::StorageConfig => "storage_config",
+            Self::CephStatus => "ceph_status",
+            Self::CephOsds => "ceph_osds",
+            Self::CephPools => "ceph_pools",
         }
     }
 
@@ -140,6 +164,14 @@ impl SourceName {
             Self::Netstat => "/nodes/{node}/netstat",
             Self::GuestConfig => "/nodes/{node}/{qemu,lxc}/{vmid}/pending",
             Self::Snapshots => "/nodes/{node}/{qemu,lxc}/{vmid}/snapshot",
+            Self::Zfs => "/nodes/{node}/disks/zfs",
+            Self::ZfsDetail => "/nodes/{node}/disks/zfs/{pool}",
+            Self::Lvm => "/nodes/{node}/disks/lvm",
+            Self::Lvmthin => "/nodes/{node}/disks/lvmthin",
+            Self::StorageConfig => "/storage",
+            Self::CephStatus => "/nodes/{node}/ceph/status",
+            Self::CephOsds => "/nodes/{node}/ceph/osd",
+            Self::CephPools => "/nodes/{node}/ceph/pool",
         }
     }
 
@@ -160,6 +192,11 @@ impl SourceName {
             Self::BackupVolumes => Duration::from_secs(1800),
             Self::Version | Self::Permissions | Self::HaRules | Self::GuestConfig => Duration::from_secs(3600),
             Self::Snapshots => Duration::from_secs(6 * 3600),
+            Self::CephStatus => Duration::from_secs(60),
+            Self::Zfs | Self::Lvm | Self::Lvmthin | Self::StorageConfig | Self::CephOsds | Self::CephPools => {
+                Duration::from_secs(300)
+            }
+            Self::ZfsDetail => Duration::from_secs(900),
         }
     }
 
@@ -177,6 +214,9 @@ impl SourceName {
             Self::Replication => Duration::from_secs(120),
             // QEMU's monitor serves one client at a time, and pvestatd is one every 10 s.
             Self::Qemu => Duration::from_secs(30),
+            // Each call runs a tool that looks at every disk.
+            Self::Zfs | Self::ZfsDetail | Self::Lvm | Self::Lvmthin => Duration::from_secs(60),
+            Self::CephStatus | Self::CephOsds | Self::CephPools => Duration::from_secs(15),
             _ => Duration::from_secs(1),
         }
     }
@@ -189,6 +229,13 @@ impl SourceName {
             Self::TaskArchive => &[Self::Resources, Self::Tasks],
             Self::BackupLogs => &[Self::Resources, Self::Tasks, Self::TaskArchive],
             Self::BackupVolumes => &[Self::Resources, Self::Permissions],
+            Self::Zfs
+            | Self::ZfsDetail
+            | Self::Lvm
+            | Self::Lvmthin
+            | Self::CephStatus
+            | Self::CephOsds
+            | Self::CephPools => &[Self::Resources],
             Self::NodeStatus
             | Self::Tasks
             | Self::BackupCoverage
@@ -207,6 +254,13 @@ impl SourceName {
     pub const fn cost(self) -> Cost {
         match self {
             Self::Qemu | Self::Lxc | Self::Replication | Self::BackupVolumes => Cost::Slow,
+            Self::Zfs
+            | Self::ZfsDetail
+            | Self::Lvm
+            | Self::Lvmthin
+            | Self::CephStatus
+            | Self::CephOsds
+            | Self::CephPools => Cost::Slow,
             _ => Cost::Cheap,
         }
     }
@@ -237,6 +291,14 @@ impl SourceName {
             | Self::Lxc
             | Self::GuestConfig
             | Self::Snapshots => &[("VM.Audit", "/vms")],
+            Self::Zfs
+            | Self::ZfsDetail
+            | Self::Lvm
+            | Self::Lvmthin
+            | Self::CephStatus
+            | Self::CephOsds
+            | Self::CephPools => &[("Sys.Audit", "/")],
+            Self::StorageConfig => &[("Datastore.Audit", "/storage")],
             // Without Datastore.Allocate, or Datastore.AllocateSpace and VM.Backup, PVE hides the volumes; then nobody asks.
             Self::BackupVolumes | Self::Version | Self::Permissions => &[],
         }

@@ -37,6 +37,8 @@ impl Pace {
                     | SourceName::BackupCoverage
                     | SourceName::BackupVolumes
                     | SourceName::ReplicationJobs
+                    | SourceName::ZfsDetail
+                    | SourceName::StorageConfig
             ),
         }
     }

@@ -1,6 +1,7 @@
 //! The endpoints of the API: one file each, and the table of them all.
 
 mod access_permissions;
+mod ceph;
 mod cluster_backup;
 mod cluster_backup_info;
 mod cluster_ha_groups;
@@ -16,6 +17,7 @@ mod cluster_tasks;
 mod guest_pending;
 mod guest_snapshot;
 mod machine_monitor;
+mod node_lvm;
 mod node_lxc;
 mod node_netstat;
 mod node_qemu;
@@ -23,8 +25,10 @@ mod node_replication;
 mod node_status;
 mod node_task_log;
 mod node_tasks;
+mod node_zfs;
 mod nodes;
 mod rrddata;
+mod storage_config;
 mod storage_content;
 mod version;
 
@@ -43,6 +47,10 @@ use crate::{
 /// Every endpoint that the simulator knows. Others are answered as PVE answers a path that does not exist.
 const ENDPOINTS: &[&Endpoint] = &[
     &access_permissions::ENDPOINT,
+    &ceph::CLUSTER_STATUS,
+    &ceph::OSDS,
+    &ceph::POOLS,
+    &ceph::STATUS,
     &cluster_backup::ENDPOINT,
     &cluster_backup_info::ENDPOINT,
     &cluster_ha_groups::ENDPOINT,
@@ -59,6 +67,8 @@ const ENDPOINTS: &[&Endpoint] = &[
     &guest_pending::MACHINE,
     &guest_snapshot::CONTAINER,
     &guest_snapshot::MACHINE,
+    &node_lvm::GROUPS,
+    &node_lvm::THIN_POOLS,
     &node_lxc::ENDPOINT,
     &node_netstat::ENDPOINT,
     &node_qemu::ENDPOINT,
@@ -66,11 +76,14 @@ const ENDPOINTS: &[&Endpoint] = &[
     &node_status::ENDPOINT,
     &node_task_log::ENDPOINT,
     &node_tasks::ENDPOINT,
+    &node_zfs::POOL,
+    &node_zfs::POOLS,
     &nodes::ENDPOINT,
     &rrddata::CONTAINER,
     &rrddata::MACHINE,
     &rrddata::NODE,
     &rrddata::STORAGE,
+    &storage_config::ENDPOINT,
     &storage_content::ENDPOINT,
     &version::ENDPOINT,
 ];

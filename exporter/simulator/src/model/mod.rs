@@ -14,6 +14,7 @@ mod pressure;
 mod replication;
 mod schedule;
 mod storage;
+mod storage_health;
 mod tasks;
 
 pub(crate) use backup_job::{BackupJob, Selection, id_list};
@@ -32,6 +33,7 @@ pub(crate) use pressure::PRESSURES;
 pub(crate) use replication::Replication;
 pub(crate) use schedule::Schedule;
 pub(crate) use storage::Storage;
+pub(crate) use storage_health::{CephDisk, StorageHealth, ThinPool, VOLUME_GROUP, ZfsDisk, ZfsPool};
 pub(crate) use tasks::{End, NewTask, Task, Tasks, UNEXPECTED, Upid, guest_task};
 
 use std::collections::BTreeMap;
@@ -49,6 +51,7 @@ pub(crate) struct Model {
     pub(crate) nodes: Vec<Node>,
     pub(crate) guests: BTreeMap<u32, Guest>,
     pub(crate) storages: Vec<Storage>,
+    pub(crate) storage_health: StorageHealth,
     pub(crate) backups: Backups,
     pub(crate) schedule: Schedule,
     pub(crate) tasks: Tasks,
@@ -68,6 +71,7 @@ impl Model {
             name: options.name.clone(),
             nodes,
             storages: storage::storages(options.seed),
+            storage_health: StorageHealth::new(options),
             replications,
             tasks: Tasks::new(options.nodes, options.archived_tasks),
             backups: Backups::new(options, &guests, seconds(start)),

@@ -23,6 +23,8 @@ mod replication;
 #[cfg(test)]
 mod shape;
 #[cfg(test)]
+mod storage_health;
+#[cfg(test)]
 mod tasks;
 #[cfg(test)]
 mod transport;

@@ -1,6 +1,9 @@
 //! The wire types, one file for each endpoint. They hold what PVE sends, as tolerant as [`crate::pve::perl`] makes them.
 
 pub mod access_permissions;
+pub mod ceph_osds;
+pub mod ceph_pools;
+pub mod ceph_status;
 pub mod cluster_backup;
 pub mod cluster_metrics_export;
 pub mod cluster_resources;
@@ -11,14 +14,19 @@ pub mod ha_groups;
 pub mod ha_manager_status;
 pub mod ha_rules;
 pub mod ha_status;
+pub mod node_lvm;
+pub mod node_lvmthin;
 pub mod node_lxc;
 pub mod node_netstat;
 pub mod node_qemu;
 pub mod node_status;
+pub mod node_zfs;
+pub mod node_zfs_pool;
 pub mod nodes;
 pub mod not_backed_up;
 pub mod replication;
 pub mod rrddata;
+pub mod storage_config;
 pub mod storage_content;
 pub mod task_log;
 pub mod tasks;

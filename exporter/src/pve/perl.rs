@@ -303,6 +303,17 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Row<T> {
     }
 }
 
+/// Reads a list of objects, without the elements that are none or cannot be read; anything but a list is empty.
+///
+/// # Errors
+/// Only when the JSON itself is broken.
+pub fn rows<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let raw = <&'de RawValue>::deserialize(deserializer)?;
+    let rows: Vec<&'de RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+    let read = |row: &'de RawValue| serde_json::from_str::<Row<T>>(row.get()).ok()?.0;
+    Ok(rows.into_iter().filter_map(read).collect())
+}
+
 /// Finds the value under `path` (say `data`, or `data` in `data`) and gives it to `seed`.
 struct Under<'p, S> {
     path: &'p [&'static str],

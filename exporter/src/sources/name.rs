@@ -56,6 +56,10 @@ pub enum SourceName {
     GuestConfig,
     /// `GET /nodes/{node}/{qemu,lxc}/{vmid}/snapshot`.
     Snapshots,
+    /// `GET /nodes/{node}/disks/list`.
+    Disks,
+    /// `GET /nodes/{node}/disks/smart`, of each disk.
+    DiskSmart,
 }
 
 impl SourceName {
@@ -111,6 +115,8 @@ impl SourceName {
             Self::Netstat => "netstat",
             Self::GuestConfig => "guest_config",
             Self::Snapshots => "snapshots",
+            Self::Disks => "disks",
+            Self::DiskSmart => "disk_smart",
         }
     }
 
@@ -140,6 +146,8 @@ impl SourceName {
             Self::Netstat => "/nodes/{node}/netstat",
             Self::GuestConfig => "/nodes/{node}/{qemu,lxc}/{vmid}/pending",
             Self::Snapshots => "/nodes/{node}/{qemu,lxc}/{vmid}/snapshot",
+            Self::Disks => "/nodes/{node}/disks/list",
+            Self::DiskSmart => "/nodes/{node}/disks/smart",
         }
     }
 
@@ -159,7 +167,7 @@ impl SourceName {
             | Self::TaskArchive => Duration::from_secs(300),
             Self::BackupVolumes => Duration::from_secs(1800),
             Self::Version | Self::Permissions | Self::HaRules | Self::GuestConfig => Duration::from_secs(3600),
-            Self::Snapshots => Duration::from_secs(6 * 3600),
+            Self::Snapshots | Self::Disks | Self::DiskSmart => Duration::from_secs(6 * 3600),
         }
     }
 
@@ -177,6 +185,8 @@ impl SourceName {
             Self::Replication => Duration::from_secs(120),
             // QEMU's monitor serves one client at a time, and pvestatd is one every 10 s.
             Self::Qemu => Duration::from_secs(30),
+            // It wakes disks that sleep.
+            Self::DiskSmart => Duration::from_secs(600),
             _ => Duration::from_secs(1),
         }
     }
@@ -189,7 +199,9 @@ impl SourceName {
             Self::TaskArchive => &[Self::Resources, Self::Tasks],
             Self::BackupLogs => &[Self::Resources, Self::Tasks, Self::TaskArchive],
             Self::BackupVolumes => &[Self::Resources, Self::Permissions],
+            Self::DiskSmart => &[Self::Resources, Self::Disks],
             Self::NodeStatus
+            | Self::Disks
             | Self::Tasks
             | Self::BackupCoverage
             | Self::ReplicationJobs
@@ -206,7 +218,9 @@ impl SourceName {
     #[must_use]
     pub const fn cost(self) -> Cost {
         match self {
-            Self::Qemu | Self::Lxc | Self::Replication | Self::BackupVolumes => Cost::Slow,
+            Self::Qemu | Self::Lxc | Self::Replication | Self::BackupVolumes | Self::Disks | Self::DiskSmart => {
+                Cost::Slow
+            }
             _ => Cost::Cheap,
         }
     }
@@ -228,9 +242,12 @@ impl SourceName {
             | Self::BackupJobs
             | Self::HaManager
             | Self::HaStatus
-            | Self::HaRules => &[("Sys.Audit", "/")],
+            | Self::HaRules
+            | Self::DiskSmart => &[("Sys.Audit", "/")],
             Self::BackupCoverage => &[("Sys.Audit", "/"), ("VM.Audit", "/vms")],
-            Self::NodeStatus | Self::TaskArchive | Self::BackupLogs | Self::Netstat => &[("Sys.Audit", "/nodes")],
+            Self::NodeStatus | Self::TaskArchive | Self::BackupLogs | Self::Netstat | Self::Disks => {
+                &[("Sys.Audit", "/nodes")]
+            }
             Self::ReplicationJobs
             | Self::Replication
             | Self::Qemu

@@ -34,6 +34,8 @@ impl Pace {
                     | SourceName::BackupCoverage
                     | SourceName::BackupVolumes
                     | SourceName::ReplicationJobs
+                    | SourceName::Disks
+                    | SourceName::DiskSmart
             ),
         }
     }

@@ -10,6 +10,8 @@ pub mod backup_log;
 pub mod backup_volume;
 pub mod cluster;
 pub mod container;
+pub mod disk;
+pub mod disk_smart;
 pub mod expected_up;
 pub mod exporter;
 pub mod guest;

@@ -100,6 +100,7 @@ struct Books {
     running: BTreeMap<String, usize>,
     highest: BTreeMap<String, usize>,
     connections: BTreeMap<String, u64>,
+    smartctl: BTreeMap<String, u64>,
     last: Option<LastRequest>,
 }
 
@@ -152,6 +153,16 @@ impl Calls {
             calls: self,
             node: node.to_owned(),
         }
+    }
+
+    pub(crate) fn ran_smartctl(&self, node: &str, times: u64) {
+        if times > 0 {
+            *self.books().smartctl.entry(node.to_owned()).or_default() += times;
+        }
+    }
+
+    pub(crate) fn smartctl_runs(&self, node: &str) -> u64 {
+        self.books().smartctl.get(node).copied().unwrap_or(0)
     }
 
     pub(crate) fn counts(&self) -> CallCounts {

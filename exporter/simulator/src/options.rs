@@ -52,7 +52,7 @@ pub struct Options {
     pub sees_backups: bool,
     /// A lively cluster: guests start, stop and migrate, backups run, a storage fails now and then. Something is always
     /// wrong: a guest whose backup failed last night, one whose backups ended a week ago, one that is not frozen, and
-    /// snapshots that fail.
+    /// snapshots that fail, a disk that fails and one that is worn.
     pub events: bool,
 }
 

@@ -1,6 +1,6 @@
 //! `/nodes/{node}/disks/smart`: what disks say of themselves, read one disk after the other.
 //!
-//! Each read runs `smartctl` at the node for up to 10 s and wakes a disk that sleeps.
+//! Each read runs `smartctl` at the node, for 10 s at most since PVE 9.1, and wakes a disk that sleeps.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub async fn fetch(client: &Client, node: &Arc<str>, device: &str) -> Result<Rea
     let path = format!("disks/smart?disk=/dev/{device}");
     let request = Request::node(node, &path, SourceName::DiskSmart.cost());
     match client.get(&request).await {
-        // Before PVE 8.4; later such a disk has the health UNKNOWN. A disk that is gone is no longer one soon.
+        // Before PVE 9.1; later such a disk has the health UNKNOWN. A disk that is gone is no longer one soon.
         Err(ApiError::Status {
             status: 500, problem, ..
         }) if problem.contains("S.M.A.R.T.") || problem.contains("not a valid block device") => Ok(Readings::default()),

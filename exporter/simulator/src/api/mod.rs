@@ -16,6 +16,8 @@ mod cluster_tasks;
 mod guest_pending;
 mod guest_snapshot;
 mod machine_monitor;
+mod node_disks_list;
+mod node_disks_smart;
 mod node_lxc;
 mod node_netstat;
 mod node_qemu;
@@ -58,6 +60,8 @@ const ENDPOINTS: &[&Endpoint] = &[
     &guest_pending::MACHINE,
     &guest_snapshot::CONTAINER,
     &guest_snapshot::MACHINE,
+    &node_disks_list::ENDPOINT,
+    &node_disks_smart::ENDPOINT,
     &node_lxc::ENDPOINT,
     &node_netstat::ENDPOINT,
     &node_qemu::ENDPOINT,
@@ -263,6 +267,17 @@ fn names<'a>(template: &'static str, path: &'a str) -> Option<Vec<(&'static str,
         }
     }
     segments.next().is_none().then_some(names)
+}
+
+/// How often a call at a node with so many disks runs `smartctl`.
+pub(crate) fn smartctl_runs(call: &Call<'_>, disks: usize) -> u64 {
+    if node_disks_smart::runs_smartctl(call) {
+        1
+    } else if node_disks_list::runs_smartctl(call) {
+        disks as u64
+    } else {
+        0
+    }
 }
 
 /// The whole body of an answer.

@@ -1,7 +1,7 @@
 //! `GET /nodes/{node}/disks/smart?disk={device}`: what `smartctl -H -A -f brief` says of one disk.
 //!
 //! A disk at ATA brings a table of attributes, others the text of `smartctl`. One without SMART has neither and the health
-//! `UNKNOWN`; before 8.4 it is a 500.
+//! `UNKNOWN`; before 9.1 it is a 500.
 
 use std::borrow::Cow;
 

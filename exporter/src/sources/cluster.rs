@@ -24,7 +24,7 @@ use crate::subjects::guest::Guest;
 
 mod backups;
 mod depth;
-#[allow(dead_code)]
+#[allow(dead_code, unreachable_pub)]
 mod disks;
 mod ha;
 mod inventory;

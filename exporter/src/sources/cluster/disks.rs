@@ -200,3 +200,6 @@ impl Source for Smart {
         self.nodes.outcomes()
     }
 }
+
+#[cfg(test)]
+mod tests;

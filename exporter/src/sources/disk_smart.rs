@@ -17,6 +17,9 @@ mod text;
 
 pub use rounds::{NodeSmart, Rounds};
 
+/// In seconds. Some disks count their hours from a number that would make them older than that.
+const CENTURY: f64 = 36_525.0 * 86_400.0;
+
 /// Reads the disk `device`, whose name is one of [`NodeDisks`](crate::sources::disks::NodeDisks). A disk without SMART says
 /// nothing, and that is no error.
 ///
@@ -43,6 +46,7 @@ fn convert(body: &[u8]) -> Result<Readings, DecodeError> {
     };
     text::read(&smart.text, &mut readings);
     ata::read(&smart.attributes, &mut readings);
+    readings.power_on = readings.power_on.filter(|seconds| (0.0..CENTURY).contains(seconds));
     Ok(readings)
 }
 

@@ -123,7 +123,7 @@ impl Disks {
                 let (health, life_used) = read.map_or((None, None), |read| (read.health, read.life_used));
                 disks.push(Disk {
                     // What the disk said when it was asked alone is known even where the list had no time for it.
-                    health: health.or(disk.health),
+                    health: health.filter(|health| *health != "unknown").or(disk.health).or(health),
                     life_used: disk.life_used.or(life_used),
                     ..disk.clone()
                 });

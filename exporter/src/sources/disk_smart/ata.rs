@@ -84,15 +84,12 @@ fn power_on(raw: &str) -> Option<f64> {
     let text = first(raw)?;
     if let Ok(packed) = text.parse::<u64>() {
         #[expect(clippy::cast_precision_loss, reason = "32 bits")]
-        return (packed < ALL_ONES).then(|| (packed & 0xFFFF_FFFF) as f64 * 3600.0);
+        return (packed < ALL_ONES).then_some((packed & 0xFFFF_FFFF) as f64 * 3600.0);
     }
     let mut seconds = 0.0;
     for part in text.split('+') {
         let (number, unit) = part.split_at_checked(part.len().checked_sub(1)?)?;
-        let number: f64 = number
-            .parse()
-            .ok()
-            .filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
+        let number: f64 = number.parse().ok().filter(|number| *number >= 0.0)?;
         seconds += number
             * match unit {
                 "h" => 3600.0,

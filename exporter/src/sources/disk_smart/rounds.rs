@@ -25,8 +25,11 @@ pub struct NodeSmart {
 #[derive(Debug)]
 pub struct Rounds {
     max_age: Duration,
-    nodes: Mutex<HashMap<Arc<str>, BTreeMap<Arc<str>, Entry>>>,
+    nodes: Mutex<Nodes>,
 }
+
+/// The disks of each node, by device.
+type Nodes = HashMap<Arc<str>, BTreeMap<Arc<str>, Entry>>;
 
 #[derive(Debug, Default)]
 struct Entry {
@@ -60,7 +63,7 @@ impl Rounds {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, BTreeMap<Arc<str>, Entry>>> {
+    fn lock(&self) -> MutexGuard<'_, Nodes> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

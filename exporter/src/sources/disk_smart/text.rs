@@ -15,7 +15,7 @@ pub(super) fn read(text: &str, readings: &mut Readings) {
         } else if let Some((key, value)) = line.split_once('=')
             && key.trim() == "number of hours powered up"
         {
-            readings.power_on = readings.power_on.or_else(|| hours(value));
+            readings.power_on = readings.power_on.or_else(|| fractional_hours(value));
         }
     }
 }
@@ -29,7 +29,7 @@ fn take(key: &str, value: &str, readings: &mut Readings) {
         "Data Units Read" => readings.read_bytes = data(value),
         "Data Units Written" => readings.written_bytes = data(value),
         "Power Cycles" => readings.power_cycles = count(value),
-        "Power On Hours" => readings.power_on = count(value).and_then(|count| hours(&count.to_string())),
+        "Power On Hours" => readings.power_on = count(value).and_then(seconds_of),
         "Unsafe Shutdowns" => readings.unsafe_shutdowns = count(value),
         "Media and Data Integrity Errors" => readings.media_errors = count(value),
         "Elements in grown defect list" => readings.grown_defects = count(value),
@@ -78,14 +78,17 @@ fn count(value: &str) -> Option<u64> {
 
 /// `12345:10`.
 fn hours_and_minutes(value: &str) -> Option<f64> {
-    let (whole, minutes) = value.split_once(':')?;
+    let (hours, minutes) = value.split_once(':')?;
     let minutes: u8 = minutes.parse().ok().filter(|minutes| *minutes < 60)?;
-    Some(hours(whole)? + f64::from(minutes) * 60.0)
+    Some(seconds_of(hours.parse().ok()?)? + f64::from(minutes) * 60.0)
 }
 
-/// Seconds of hours, of which there may be fractions.
-fn hours(value: &str) -> Option<f64> {
-    let hours: f64 = value.trim().parse().ok()?;
-    // A disk has not been on since before there were disks.
-    (0.0..1e6).contains(&hours).then_some(hours * 3600.0)
+/// Seconds of whole hours.
+fn seconds_of(hours: u64) -> Option<f64> {
+    u32::try_from(hours).ok().map(|hours| f64::from(hours) * 3600.0)
+}
+
+/// `7127.12`.
+fn fractional_hours(value: &str) -> Option<f64> {
+    value.trim().parse().ok().map(|hours: f64| hours * 3600.0)
 }

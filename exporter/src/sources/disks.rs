@@ -8,6 +8,7 @@ use crate::metrics::labels::Identity;
 use crate::pve::api::disks_list::{Row, decode};
 use crate::pve::client::{Client, Request};
 use crate::pve::error::{ApiError, DecodeError};
+use crate::pve::perl::float_to_whole;
 use crate::sources::name::SourceName;
 use crate::subjects::disk::{Disk, DiskText};
 
@@ -76,7 +77,7 @@ fn convert(body: &[u8], cluster: &str, node: &str, with_smart: bool) -> Result<N
 }
 
 fn disk(row: &Row<'_>, cluster: &str, node: &str, device: Arc<str>, with_smart: bool) -> Disk {
-    let mut osds: Vec<u64> = row.osdid_list.iter().copied().filter_map(osd).collect();
+    let mut osds: Vec<u64> = row.osdid_list.iter().copied().filter_map(float_to_whole).collect();
     osds.extend(row.osdid);
     osds.sort_unstable();
     osds.dedup();
@@ -101,10 +102,7 @@ fn disk(row: &Row<'_>, cluster: &str, node: &str, device: Arc<str>, with_smart: 
         device,
         text: text.into(),
         size: row.size.filter(|size| *size > 0),
-        rotations: row
-            .rpm
-            .and_then(crate::pve::perl::float_to_whole)
-            .filter(|rotations| *rotations > 0),
+        rotations: row.rpm.and_then(float_to_whole).filter(|rotations| *rotations > 0),
         health: with_smart.then(|| health(&row.health)).flatten(),
         life_used: row.wearout.filter(|_| with_smart).and_then(life_used),
     }
@@ -115,10 +113,6 @@ fn device(path: &str) -> Option<&str> {
     let device = path.strip_prefix("/dev/")?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'/';
     (!device.is_empty() && device.len() <= 32 && device.bytes().all(allowed)).then_some(device)
-}
-
-fn osd(number: f64) -> Option<u64> {
-    crate::pve::perl::float_to_whole(number)
 }
 
 /// Text as a label; none for PVE's `unknown`.

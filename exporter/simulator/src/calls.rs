@@ -145,6 +145,7 @@ struct Books {
     all: Concurrency,
     slow: Concurrency,
     connections: BTreeMap<String, u64>,
+    smartctl: BTreeMap<String, u64>,
     last: Option<LastRequest>,
 }
 
@@ -199,6 +200,16 @@ impl Calls {
             node: node.to_owned(),
             slow,
         }
+    }
+
+    pub(crate) fn ran_smartctl(&self, node: &str, times: u64) {
+        if times > 0 {
+            *self.books().smartctl.entry(node.to_owned()).or_default() += times;
+        }
+    }
+
+    pub(crate) fn smartctl_runs(&self, node: &str) -> u64 {
+        self.books().smartctl.get(node).copied().unwrap_or(0)
     }
 
     pub(crate) fn counts(&self) -> CallCounts {

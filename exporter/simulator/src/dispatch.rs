@@ -168,6 +168,8 @@ async fn execute(cluster: &Arc<Cluster>, node: usize, call: &Call<'_>) -> Outcom
         let object = call.names.iter().fold(object.to_owned(), fill);
         return Outcome::Answered(Reply::refusal(&Refusal::permission(&object, privilege), version));
     }
+    let disks = cluster.with_model(|model| model.nodes[node].disks.len());
+    cluster.calls.ran_smartctl(name, api::smartctl_runs(call, disks));
     let answer = match call.endpoint.answer {
         Answer::One(render) => api::body(cluster, node, call, permitted, render).map(|body| Reply::json(vec![body])),
         Answer::EveryNode(render) => fan_out::answer(cluster, node, call, render).await,

@@ -183,6 +183,12 @@ impl Json {
         self.integer(value);
     }
 
+    /// Writes a number that may be negative, which few of PVE's are.
+    pub(crate) fn signed_field(&mut self, key: &str, value: i64) {
+        self.key(key);
+        self.number(itoa::Buffer::new().format(value));
+    }
+
     pub(crate) fn float_field(&mut self, key: &str, value: f64) {
         self.key(key);
         self.float(value);

@@ -356,6 +356,12 @@ impl Simulator {
         self.cluster.calls.running(node)
     }
 
+    /// How often a node ran `smartctl`, each time for one disk: a disk that sleeps is woken by it.
+    #[must_use]
+    pub fn smartctl_runs(&self, node: &str) -> u64 {
+        self.cluster.calls.smartctl_runs(node)
+    }
+
     /// How many connections were opened to the endpoint of a node.
     #[must_use]
     pub fn connections(&self, node: &str) -> u64 {

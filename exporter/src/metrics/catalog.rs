@@ -14,6 +14,8 @@ use crate::subjects::ceph_osd::CephOsd;
 use crate::subjects::ceph_pool::CephPool;
 use crate::subjects::cluster::Cluster;
 use crate::subjects::container::Container;
+use crate::subjects::disk::Disk;
+use crate::subjects::disk_smart::DiskSmart;
 use crate::subjects::expected_up::ExpectedUp;
 use crate::subjects::exporter::Exporter;
 use crate::subjects::guest::Guest;
@@ -120,6 +122,8 @@ pub fn catalog() -> Vec<Group> {
         group::<OrphanedBackups>(),
         group::<Node>(),
         group::<HaNode>(),
+        group::<Disk>(),
+        group::<DiskSmart>(),
         group::<Storage>(),
         group::<StorageConfig>(),
         group::<ZfsPool>(),
@@ -258,7 +262,7 @@ pub fn lint(entry: &Entry) -> Vec<String> {
         stem.ends_with(entry.unit.as_str()),
         "the unit is not the name's last word",
     );
-    let units = ["_bytes", "_seconds", "_ratio", "_hertz"];
+    let units = ["_bytes", "_celsius", "_seconds", "_ratio", "_hertz"];
     demand(
         entry.unit != Unit::None || !units.iter().any(|unit| stem.ends_with(unit)),
         "a unit in the name but not in the table",

@@ -47,6 +47,8 @@ pub enum Unit {
     None,
     /// Bytes.
     Bytes,
+    /// Degrees Celsius.
+    Celsius,
     /// Hertz.
     Hertz,
     /// A share, from 0 to 1.
@@ -62,6 +64,7 @@ impl Unit {
         match self {
             Self::None => "",
             Self::Bytes => "bytes",
+            Self::Celsius => "celsius",
             Self::Hertz => "hertz",
             Self::Ratio => "ratio",
             Self::Seconds => "seconds",

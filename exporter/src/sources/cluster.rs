@@ -24,6 +24,8 @@ use crate::subjects::guest::Guest;
 
 mod backups;
 mod depth;
+#[allow(dead_code, unreachable_pub, clippy::allow_attributes)]
+mod disks;
 mod ha;
 mod inventory;
 mod known;

@@ -17,6 +17,8 @@ pub mod cluster;
 pub mod cluster_status;
 pub mod counters;
 pub mod devices;
+pub mod disk_smart;
+pub mod disks;
 pub mod guest_config;
 pub mod guest_memory;
 pub mod ha_manager;

@@ -72,6 +72,10 @@ pub enum SourceName {
     CephOsds,
     /// `GET /nodes/{node}/ceph/pool`.
     CephPools,
+    /// `GET /nodes/{node}/disks/list`.
+    Disks,
+    /// `GET /nodes/{node}/disks/smart`, of each disk.
+    DiskSmart,
 }
 
 impl SourceName {
@@ -135,6 +139,8 @@ impl SourceName {
             Self::CephStatus => "ceph_status",
             Self::CephOsds => "ceph_osds",
             Self::CephPools => "ceph_pools",
+            Self::Disks => "disks",
+            Self::DiskSmart => "disk_smart",
         }
     }
 
@@ -172,6 +178,8 @@ impl SourceName {
             Self::CephStatus => "/nodes/{node}/ceph/status",
             Self::CephOsds => "/nodes/{node}/ceph/osd",
             Self::CephPools => "/nodes/{node}/ceph/pool",
+            Self::Disks => "/nodes/{node}/disks/list",
+            Self::DiskSmart => "/nodes/{node}/disks/smart",
         }
     }
 
@@ -191,12 +199,12 @@ impl SourceName {
             | Self::TaskArchive => Duration::from_secs(300),
             Self::BackupVolumes => Duration::from_secs(1800),
             Self::Version | Self::Permissions | Self::HaRules | Self::GuestConfig => Duration::from_secs(3600),
-            Self::Snapshots => Duration::from_secs(6 * 3600),
             Self::CephStatus => Duration::from_secs(60),
             Self::Zfs | Self::Lvm | Self::Lvmthin | Self::StorageConfig | Self::CephOsds | Self::CephPools => {
                 Duration::from_secs(300)
             }
             Self::ZfsDetail => Duration::from_secs(900),
+            Self::Snapshots | Self::Disks | Self::DiskSmart => Duration::from_secs(6 * 3600),
         }
     }
 
@@ -217,6 +225,8 @@ impl SourceName {
             // Each call runs a tool that looks at every disk.
             Self::Zfs | Self::ZfsDetail | Self::Lvm | Self::Lvmthin => Duration::from_secs(60),
             Self::CephStatus | Self::CephOsds | Self::CephPools => Duration::from_secs(15),
+            // It wakes disks that sleep.
+            Self::DiskSmart => Duration::from_secs(600),
             _ => Duration::from_secs(1),
         }
     }
@@ -236,7 +246,9 @@ impl SourceName {
             | Self::CephStatus
             | Self::CephOsds
             | Self::CephPools => &[Self::Resources],
+            Self::DiskSmart => &[Self::Resources, Self::Disks],
             Self::NodeStatus
+            | Self::Disks
             | Self::Tasks
             | Self::BackupCoverage
             | Self::ReplicationJobs
@@ -253,7 +265,6 @@ impl SourceName {
     #[must_use]
     pub const fn cost(self) -> Cost {
         match self {
-            Self::Qemu | Self::Lxc | Self::Replication | Self::BackupVolumes => Cost::Slow,
             Self::Zfs
             | Self::ZfsDetail
             | Self::Lvm
@@ -261,6 +272,9 @@ impl SourceName {
             | Self::CephStatus
             | Self::CephOsds
             | Self::CephPools => Cost::Slow,
+            Self::Qemu | Self::Lxc | Self::Replication | Self::BackupVolumes | Self::Disks | Self::DiskSmart => {
+                Cost::Slow
+            }
             _ => Cost::Cheap,
         }
     }
@@ -282,9 +296,12 @@ impl SourceName {
             | Self::BackupJobs
             | Self::HaManager
             | Self::HaStatus
-            | Self::HaRules => &[("Sys.Audit", "/")],
+            | Self::HaRules
+            | Self::DiskSmart => &[("Sys.Audit", "/")],
             Self::BackupCoverage => &[("Sys.Audit", "/"), ("VM.Audit", "/vms")],
-            Self::NodeStatus | Self::TaskArchive | Self::BackupLogs | Self::Netstat => &[("Sys.Audit", "/nodes")],
+            Self::NodeStatus | Self::TaskArchive | Self::BackupLogs | Self::Netstat | Self::Disks => {
+                &[("Sys.Audit", "/nodes")]
+            }
             Self::ReplicationJobs
             | Self::Replication
             | Self::Qemu

@@ -39,6 +39,8 @@ impl Pace {
                     | SourceName::ReplicationJobs
                     | SourceName::ZfsDetail
                     | SourceName::StorageConfig
+                    | SourceName::Disks
+                    | SourceName::DiskSmart
             ),
         }
     }

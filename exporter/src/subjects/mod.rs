@@ -14,6 +14,8 @@ pub mod ceph_osd;
 pub mod ceph_pool;
 pub mod cluster;
 pub mod container;
+pub mod disk;
+pub mod disk_smart;
 pub mod expected_up;
 pub mod exporter;
 pub mod guest;

@@ -18,6 +18,8 @@ mod guest_pending;
 mod guest_snapshot;
 mod machine_monitor;
 mod node_lvm;
+mod node_disks_list;
+mod node_disks_smart;
 mod node_lxc;
 mod node_netstat;
 mod node_qemu;
@@ -69,6 +71,8 @@ const ENDPOINTS: &[&Endpoint] = &[
     &guest_snapshot::MACHINE,
     &node_lvm::GROUPS,
     &node_lvm::THIN_POOLS,
+    &node_disks_list::ENDPOINT,
+    &node_disks_smart::ENDPOINT,
     &node_lxc::ENDPOINT,
     &node_netstat::ENDPOINT,
     &node_qemu::ENDPOINT,
@@ -281,6 +285,17 @@ fn names<'a>(template: &'static str, path: &'a str) -> Option<Vec<(&'static str,
         }
     }
     segments.next().is_none().then_some(names)
+}
+
+/// How often a call at a node with so many disks runs `smartctl`.
+pub(crate) fn smartctl_runs(call: &Call<'_>, disks: usize) -> u64 {
+    if node_disks_smart::runs_smartctl(call) {
+        1
+    } else if node_disks_list::runs_smartctl(call) {
+        disks as u64
+    } else {
+        0
+    }
 }
 
 /// The whole body of an answer.

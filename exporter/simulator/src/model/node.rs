@@ -1,6 +1,6 @@
 //! One node, and its numbers at a time.
 
-use super::Guest;
+use super::{Disk, Guest, disks::disks};
 use crate::{
     Options, Version,
     calendar::{Seconds, seconds},
@@ -23,6 +23,7 @@ pub(crate) struct Node {
     pub(crate) memory: u64,
     pub(crate) swap: u64,
     pub(crate) disk: u64,
+    pub(crate) disks: Vec<Disk>,
     booted: Milliseconds,
     stream: u64,
 }
@@ -82,6 +83,7 @@ impl Node {
             memory: (memory * 3 / 2).next_power_of_two().max(64 * GIB) - 640 * 1024 * 1024,
             swap: 8 * GIB - 4096,
             disk: 94 * GIB,
+            disks: disks(options, number, start),
             booted: start.saturating_sub(40 * 86_400_000 + hash(&[stream]) % (100 * 86_400_000)),
             stream,
         }

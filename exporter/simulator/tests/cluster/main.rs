@@ -7,6 +7,8 @@ mod client;
 #[cfg(test)]
 mod configurations;
 #[cfg(test)]
+mod disks;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod guests;

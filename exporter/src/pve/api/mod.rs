@@ -8,6 +8,8 @@ pub mod cluster_backup;
 pub mod cluster_metrics_export;
 pub mod cluster_resources;
 pub mod cluster_status;
+pub mod disk_smart;
+pub mod disks_list;
 pub mod guest_pending;
 pub mod guest_snapshots;
 pub mod ha_groups;

@@ -1,0 +1,171 @@
+use std::collections::BTreeSet;
+
+use pve_simulator::{Options, Simulator};
+
+use super::*;
+use crate::config::{Cluster, GuestFilter, Secret, TokenSource};
+use crate::pve::transport::Observer;
+use crate::sources::cluster::Placed;
+use crate::sources::cluster_status;
+use crate::sources::resources;
+
+const INTERVAL: Duration = Duration::from_secs(15);
+
+struct Uncounted;
+
+impl Observer for Uncounted {
+    fn request(&self, _: &url::Url, _: Option<u16>, _: Duration) {}
+}
+
+struct Room {
+    simulator: Simulator,
+    client: Arc<Client>,
+    clock: Clock,
+    disks: Disks,
+}
+
+impl Room {
+    async fn new(with_smart: bool) -> Self {
+        let options = Options {
+            clock: pve_simulator::Clock::Manual,
+            events: true,
+            ..Options::default()
+        };
+        let simulator = Simulator::start(options).await.unwrap();
+        let token = TokenSource::Environment {
+            variable: "TEST".to_owned(),
+            secret: Secret::new(simulator.token_secret()),
+        };
+        let endpoints = simulator.endpoints().iter().map(|url| url.parse().unwrap()).collect();
+        let mut config = Cluster::new(endpoints, simulator.token_id().parse().unwrap(), token);
+        let fingerprint = |node: &String| simulator.fingerprint(node).unwrap().parse().unwrap();
+        config.fingerprints = simulator.nodes().iter().map(fingerprint).collect();
+        let clock = Clock::default();
+        let client = Arc::new(Client::new(&config, clock.clone(), Arc::new(Uncounted)).unwrap());
+        let wiring = Wiring {
+            cluster: "main",
+            client: &client,
+            clock: &clock,
+            refresh_timeout: config.refresh_timeout,
+            policies: &BTreeMap::new(),
+        };
+        let all = resources::source(&wiring, GuestFilter::default());
+        let status = wiring.whole(SourceName::ClusterStatus, |client: Arc<Client>| async move {
+            cluster_status::fetch(&client).await
+        });
+        let known = Arc::new(Known::new(all.held(), status.held()));
+        let disks = Disks::new(&wiring, &known, with_smart);
+        all.start();
+        all.held().ended(far()).await;
+        disks.find_nodes();
+        let room = Self {
+            simulator,
+            client,
+            clock,
+            disks,
+        };
+        room.scrape().await;
+        room
+    }
+
+    /// Refreshes, and waits for what a scrape does not wait for.
+    async fn scrape(&self) {
+        for source in self.disks.sources() {
+            assert!(source.refresh(INTERVAL, far()).is_empty(), "no scrape waits for it");
+            for held in self.disks.lists.0.nodes().values() {
+                held.ended(far()).await;
+            }
+            for held in self.disks.smart.nodes.nodes().values() {
+                held.ended(far()).await;
+            }
+        }
+    }
+
+    fn rows(&self) -> DiskRows {
+        self.disks.rows(&Shown {
+            selection: BTreeSet::from([SourceName::Disks, SourceName::DiskSmart]),
+            interval: INTERVAL,
+            offline: self.client.offline(),
+            placed: Placed::default(),
+        })
+    }
+
+    fn runs(&self) -> Vec<u64> {
+        let nodes = self.simulator.nodes();
+        nodes.iter().map(|node| self.simulator.smartctl_runs(node)).collect()
+    }
+}
+
+fn far() -> tokio::time::Instant {
+    tokio::time::Instant::now() + Duration::from_secs(60)
+}
+
+#[tokio::test]
+async fn no_disk_is_woken_unless_that_is_asked_for() {
+    let room = Room::new(false).await;
+    for _ in 0..3 {
+        room.clock.advance(Duration::from_secs(6 * 3600));
+        room.scrape().await;
+    }
+    assert_eq!(room.runs(), [0, 0, 0]);
+    assert_eq!(room.simulator.calls().executed_for("/nodes/{node}/disks/list"), 12);
+    let rows = room.rows();
+    assert_eq!((rows.disks.len(), rows.smart.len()), (10, 0));
+    assert!(
+        rows.disks
+            .iter()
+            .all(|disk| disk.health.is_none() && disk.size.is_some())
+    );
+}
+
+#[tokio::test]
+async fn each_scrape_asks_one_disk_of_a_node_until_all_have_been() {
+    let room = Room::new(true).await;
+    // The list asks all of a node, and after it one more was asked.
+    for (asked, runs) in [
+        (3, [4, 4, 5]),
+        (6, [5, 5, 6]),
+        (9, [6, 6, 7]),
+        (10, [6, 6, 8]),
+        (10, [6, 6, 8]),
+    ] {
+        assert_eq!((room.rows().smart.len(), room.runs()), (asked, runs.to_vec()));
+        room.scrape().await;
+    }
+    let rows = room.rows();
+    let health = |word| rows.disks.iter().filter(|disk| disk.health == Some(word)).count();
+    assert_eq!((health("ok"), health("failing")), (9, 1));
+    assert!(rows.disks.iter().any(|disk| disk.life_used == Some(0.96)));
+    let reading = |find: fn(&DiskSmart) -> bool| rows.smart.iter().filter(|disk| find(disk)).count();
+    assert_eq!(reading(|disk| disk.readings.temperature.is_some()), 10);
+    assert_eq!(reading(|disk| disk.readings.reallocated > Some(0)), 1);
+    let identities = rows.smart.iter().map(|disk| disk.identity.pairs());
+    assert!(identities.eq(rows.disks.iter().map(|disk| disk.identity.pairs())));
+
+    room.clock.advance(Duration::from_secs(5 * 3600));
+    room.scrape().await;
+    assert_eq!(room.runs(), [10, 10, 13], "old ones are asked again");
+    assert_eq!(room.rows().smart.len(), 10, "and served until then");
+}
+
+#[tokio::test]
+async fn a_list_that_fails_with_smart_is_asked_for_without() {
+    let room = Room::new(true).await;
+    room.simulator.inject(
+        "status=596:pve1:/nodes/pve1/disks/list"
+            .parse::<pve_simulator::Fault>()
+            .unwrap(),
+    );
+    room.simulator.settled().await;
+    room.clock.advance(Duration::from_secs(5 * 3600));
+    room.scrape().await;
+    let records = room.disks.lists.0.outcomes();
+    assert_eq!(records[0].record.up, Some(false), "here both fail");
+    assert_eq!(
+        room.simulator
+            .calls()
+            .executed_for_by("/nodes/{node}/disks/list", "pve1"),
+        3
+    );
+    assert_eq!(room.rows().disks.len(), 10, "what was known is served on");
+}

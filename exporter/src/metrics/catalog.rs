@@ -8,6 +8,7 @@ use crate::subjects::backup_coverage::{BackupCoverage, UncoveredGuest};
 use crate::subjects::backup_job::BackupJob;
 use crate::subjects::backup_log::BackupLogs;
 use crate::subjects::backup_volume::{BackupVolumes, OrphanedBackups};
+use crate::subjects::certificate::Certificate;
 use crate::subjects::cluster::Cluster;
 use crate::subjects::container::Container;
 use crate::subjects::expected_up::ExpectedUp;
@@ -25,15 +26,22 @@ use crate::subjects::ha_guest::{HaGuest, HaGuestRequest};
 use crate::subjects::ha_node::HaNode;
 use crate::subjects::network::Network;
 use crate::subjects::node::Node;
+use crate::subjects::node_clock::NodeClock;
+use crate::subjects::node_interface::NodeInterface;
+use crate::subjects::node_rrd::NodeRrd;
+use crate::subjects::node_sampling::NodeSampling;
+use crate::subjects::packages::{NodeUpdates, Package};
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::process::Process;
 use crate::subjects::recovery_point::RecoveryPoint;
 use crate::subjects::replication::{ReplicationJob, ReplicationState};
+use crate::subjects::service::Service;
 use crate::subjects::snapshot::Snapshot;
 use crate::subjects::snapshots::Snapshots;
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
+use crate::subjects::subscription::Subscription;
 use crate::subjects::task::{FailedTask, FinishedTasks, TaskHistory, TaskType};
 
 /// One metric, without the row type of its table.
@@ -111,6 +119,15 @@ pub fn catalog() -> Vec<Group> {
         group::<BackupLogs>(),
         group::<OrphanedBackups>(),
         group::<Node>(),
+        group::<NodeSampling>(),
+        group::<NodeRrd>(),
+        group::<NodeClock>(),
+        group::<NodeUpdates>(),
+        group::<Package>(),
+        group::<Service>(),
+        group::<Subscription>(),
+        group::<Certificate>(),
+        group::<NodeInterface>(),
         group::<HaNode>(),
         group::<Storage>(),
         group::<Pool>(),

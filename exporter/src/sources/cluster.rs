@@ -27,6 +27,8 @@ mod depth;
 mod ha;
 mod inventory;
 mod known;
+#[allow(dead_code)]
+mod machines;
 mod replication;
 mod rows;
 mod shown;

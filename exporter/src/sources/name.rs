@@ -56,6 +56,20 @@ pub enum SourceName {
     GuestConfig,
     /// `GET /nodes/{node}/{qemu,lxc}/{vmid}/snapshot`.
     Snapshots,
+    /// `GET /nodes/{node}/rrddata`.
+    NodeRrd,
+    /// `GET /nodes/{node}/time`.
+    NodeTime,
+    /// `GET /nodes/{node}/services`.
+    Services,
+    /// `GET /nodes/{node}/apt/versions`.
+    Packages,
+    /// `GET /nodes/{node}/subscription`.
+    Subscriptions,
+    /// `GET /nodes/{node}/certificates/info`.
+    Certificates,
+    /// `GET /nodes/{node}/network`.
+    Interfaces,
 }
 
 impl SourceName {
@@ -111,6 +125,13 @@ impl SourceName {
             Self::Netstat => "netstat",
             Self::GuestConfig => "guest_config",
             Self::Snapshots => "snapshots",
+            Self::NodeRrd => "node_rrd",
+            Self::NodeTime => "node_time",
+            Self::Services => "services",
+            Self::Packages => "packages",
+            Self::Subscriptions => "subscriptions",
+            Self::Certificates => "certificates",
+            Self::Interfaces => "interfaces",
         }
     }
 
@@ -140,6 +161,13 @@ impl SourceName {
             Self::Netstat => "/nodes/{node}/netstat",
             Self::GuestConfig => "/nodes/{node}/{qemu,lxc}/{vmid}/pending",
             Self::Snapshots => "/nodes/{node}/{qemu,lxc}/{vmid}/snapshot",
+            Self::NodeRrd => "/nodes/{node}/rrddata",
+            Self::NodeTime => "/nodes/{node}/time",
+            Self::Services => "/nodes/{node}/services",
+            Self::Packages => "/nodes/{node}/apt/versions",
+            Self::Subscriptions => "/nodes/{node}/subscription",
+            Self::Certificates => "/nodes/{node}/certificates/info",
+            Self::Interfaces => "/nodes/{node}/network",
         }
     }
 
@@ -156,10 +184,16 @@ impl SourceName {
             | Self::BackupCoverage
             | Self::ReplicationJobs
             | Self::Replication
-            | Self::TaskArchive => Duration::from_secs(300),
+            | Self::TaskArchive
+            | Self::NodeRrd
+            | Self::NodeTime
+            | Self::Services
+            | Self::Interfaces => Duration::from_secs(300),
             Self::BackupVolumes => Duration::from_secs(1800),
             Self::Version | Self::Permissions | Self::HaRules | Self::GuestConfig => Duration::from_secs(3600),
-            Self::Snapshots => Duration::from_secs(6 * 3600),
+            Self::Snapshots | Self::Packages | Self::Subscriptions | Self::Certificates => {
+                Duration::from_secs(6 * 3600)
+            }
         }
     }
 
@@ -197,7 +231,14 @@ impl SourceName {
             | Self::Lxc
             | Self::Netstat
             | Self::GuestConfig
-            | Self::Snapshots => &[Self::Resources],
+            | Self::Snapshots
+            | Self::NodeRrd
+            | Self::NodeTime
+            | Self::Services
+            | Self::Packages
+            | Self::Subscriptions
+            | Self::Certificates
+            | Self::Interfaces => &[Self::Resources],
             _ => &[],
         }
     }
@@ -207,6 +248,8 @@ impl SourceName {
     pub const fn cost(self) -> Cost {
         match self {
             Self::Qemu | Self::Lxc | Self::Replication | Self::BackupVolumes => Cost::Slow,
+            // rrdcached, systemctl 23 times, APT's cache, ip; timedatectl since PVE 9.1.
+            Self::NodeRrd | Self::Services | Self::Packages | Self::Interfaces | Self::NodeTime => Cost::Slow,
             _ => Cost::Cheap,
         }
     }
@@ -230,7 +273,17 @@ impl SourceName {
             | Self::HaStatus
             | Self::HaRules => &[("Sys.Audit", "/")],
             Self::BackupCoverage => &[("Sys.Audit", "/"), ("VM.Audit", "/vms")],
-            Self::NodeStatus | Self::TaskArchive | Self::BackupLogs | Self::Netstat => &[("Sys.Audit", "/nodes")],
+            Self::NodeStatus
+            | Self::TaskArchive
+            | Self::BackupLogs
+            | Self::Netstat
+            | Self::NodeRrd
+            | Self::NodeTime
+            | Self::Services
+            | Self::Packages
+            | Self::Subscriptions => &[("Sys.Audit", "/nodes")],
+            // Without it bridges are left out.
+            Self::Interfaces => &[("SDN.Audit", "/sdn")],
             Self::ReplicationJobs
             | Self::Replication
             | Self::Qemu
@@ -238,7 +291,7 @@ impl SourceName {
             | Self::GuestConfig
             | Self::Snapshots => &[("VM.Audit", "/vms")],
             // Without Datastore.Allocate, or Datastore.AllocateSpace and VM.Backup, PVE hides the volumes; then nobody asks.
-            Self::BackupVolumes | Self::Version | Self::Permissions => &[],
+            Self::BackupVolumes | Self::Version | Self::Permissions | Self::Certificates => &[],
         }
     }
 }

@@ -34,6 +34,9 @@ impl Pace {
                     | SourceName::BackupCoverage
                     | SourceName::BackupVolumes
                     | SourceName::ReplicationJobs
+                    | SourceName::Packages
+                    | SourceName::Subscriptions
+                    | SourceName::Certificates
             ),
         }
     }

@@ -51,8 +51,9 @@ pub struct Options {
     /// auditor has.
     pub sees_backups: bool,
     /// A lively cluster: guests start, stop and migrate, backups run, a storage fails now and then. Something is always
-    /// wrong: a guest whose backup failed last night, one whose backups ended a week ago, one that is not frozen, and
-    /// snapshots that fail.
+    /// wrong: a guest whose backup failed last night, one whose backups ended a week ago, one that is not frozen,
+    /// snapshots that fail, a certificate that soon ends, a node that waits for updates and a restart, and one whose clock
+    /// nothing sets and whose subscription has expired.
     pub events: bool,
 }
 

@@ -116,6 +116,6 @@ mod tests {
             end: 0.0,
             took: Duration::ZERO,
         };
-        assert!(convert(br#"{"data":[]}"#, "main", "pve1", exchange).is_err());
+        assert!(convert(br#"{"data":null}"#, "main", "pve1", exchange).is_err());
     }
 }

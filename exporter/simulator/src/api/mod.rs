@@ -1,6 +1,7 @@
 //! The endpoints of the API: one file each, and the table of them all.
 
 mod access_permissions;
+mod apt_versions;
 mod cluster_backup;
 mod cluster_backup_info;
 mod cluster_ha_groups;
@@ -16,13 +17,19 @@ mod cluster_tasks;
 mod guest_pending;
 mod guest_snapshot;
 mod machine_monitor;
+mod node_certificates;
 mod node_lxc;
 mod node_netstat;
+mod node_network;
 mod node_qemu;
 mod node_replication;
+mod node_rrddata;
+mod node_services;
 mod node_status;
+mod node_subscription;
 mod node_task_log;
 mod node_tasks;
+mod node_time;
 mod nodes;
 mod storage_content;
 mod version;
@@ -42,6 +49,7 @@ use crate::{
 /// Every endpoint that the simulator knows. Others are answered as PVE answers a path that does not exist.
 const ENDPOINTS: &[&Endpoint] = &[
     &access_permissions::ENDPOINT,
+    &apt_versions::ENDPOINT,
     &cluster_backup::ENDPOINT,
     &cluster_backup_info::ENDPOINT,
     &cluster_ha_groups::ENDPOINT,
@@ -58,13 +66,19 @@ const ENDPOINTS: &[&Endpoint] = &[
     &guest_pending::MACHINE,
     &guest_snapshot::CONTAINER,
     &guest_snapshot::MACHINE,
+    &node_certificates::ENDPOINT,
     &node_lxc::ENDPOINT,
     &node_netstat::ENDPOINT,
+    &node_network::ENDPOINT,
     &node_qemu::ENDPOINT,
     &node_replication::ENDPOINT,
+    &node_rrddata::ENDPOINT,
+    &node_services::ENDPOINT,
     &node_status::ENDPOINT,
+    &node_subscription::ENDPOINT,
     &node_task_log::ENDPOINT,
     &node_tasks::ENDPOINT,
+    &node_time::ENDPOINT,
     &nodes::ENDPOINT,
     &storage_content::ENDPOINT,
     &version::ENDPOINT,
@@ -273,7 +287,11 @@ pub(crate) fn body(
     permitted: bool,
     render: Render,
 ) -> Result<Bytes, Refusal> {
-    let question = call.question(if permitted { "body" } else { "poor body" });
+    let mut question = call.question(if permitted { "body" } else { "poor body" });
+    if call.endpoint.template == node_time::ENDPOINT.template {
+        // A clock goes on between two samples.
+        question += &format!(" at {}", seconds(cluster.time.now()));
+    }
     written(cluster, node, call, &question, permitted, |scene, json| {
         json.begin_object();
         json.key("data");

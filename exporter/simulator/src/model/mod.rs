@@ -7,6 +7,7 @@ mod configuration;
 mod drives;
 mod events;
 mod guest;
+mod machine;
 mod node;
 mod population;
 mod pressure;

@@ -13,6 +13,8 @@ mod guests;
 #[cfg(test)]
 mod ha;
 #[cfg(test)]
+mod machines;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod recorded_tasks;

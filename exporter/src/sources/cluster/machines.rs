@@ -293,3 +293,6 @@ impl<S: Clone> Joined<S> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,7 +135,7 @@ mod tests {
             .filter(|now| limiter.start(&"a".into(), &"pve1".into(), *now).is_some())
             .collect();
         for start in &starts {
-            let minute = starts.iter().filter(|other| (*start..*start + WINDOW).contains(other));
+            let minute = starts.iter().filter(|other| (*start..*start + WINDOW).contains(*other));
             assert!(minute.count() <= STARTS);
         }
         assert!(starts.len() >= 590, "ten minutes: {}", starts.len());

@@ -63,7 +63,9 @@ pub fn convert(body: &[u8], cluster: &str, node: &str) -> Result<NodeCertificate
 mod tests {
     use super::*;
 
-    fn read(body: &[u8]) -> (Vec<(String, Option<u64>, Option<u64>)>, u64) {
+    type Read = (String, Option<u64>, Option<u64>);
+
+    fn read(body: &[u8]) -> (Vec<Read>, u64) {
         let answer = convert(body, "main", "pve1").unwrap();
         let row = |row: &Certificate| {
             let pairs = str::from_utf8(row.identity.pairs()).unwrap().to_owned();
@@ -78,17 +80,16 @@ mod tests {
 
     #[test]
     fn recorded_and_constructed_certificates_end() {
-        let bodies: [(&[u8], [(u64, u64); 2]); 2] = [
+        let recorded = include_bytes!("../../tests/fixtures/pve-9.2/nodes__pve1__certificates__info.json").as_slice();
+        let constructed = include_bytes!("../../tests/fixtures/pve-9/nodes__pve1__certificates__info.json");
+        for (body, root, own) in [
+            (recorded, (1_795_063_757, 2_110_423_757), (1_795_063_757, 1_858_135_757)),
             (
-                include_bytes!("../../tests/fixtures/pve-9.2/nodes__pve1__certificates__info.json"),
-                [(1_795_063_757, 2_110_423_757), (1_795_063_757, 1_858_135_757)],
+                constructed,
+                (1_700_000_000, 2_015_360_000),
+                (1_770_000_000, 1_833_072_000),
             ),
-            (
-                include_bytes!("../../tests/fixtures/pve-9/nodes__pve1__certificates__info.json"),
-                [(1_700_000_000, 2_015_360_000), (1_770_000_000, 1_833_072_000)],
-            ),
-        ];
-        for (body, [root, own]) in bodies {
+        ] {
             let expected = [
                 (labels("pve-root-ca.pem"), Some(root.0), Some(root.1)),
                 (labels("pve-ssl.pem"), Some(own.0), Some(own.1)),

@@ -62,7 +62,7 @@ pub fn convert(body: &[u8], cluster: &str, node: &str) -> Result<NodeInterfaces,
         bond: layers.bonds.get(&**name).copied().unwrap_or_default().into(),
         bond_mode: bounded(&row.bond_mode),
         raw_device: bounded(&row.vlan_raw_device),
-        up: row.active,
+        up: row.active.filter(|active| *active || row.altnames.is_none()),
         expected_up: if layers.expected.contains(&**name) {
             Some(true)
         } else {
@@ -201,6 +201,21 @@ mod tests {
         assert_eq!(states(&answer, "eno1"), (None, None));
         assert_eq!(states(&answer, "eno2"), (Some(true), Some(false)));
         assert_eq!((answer.damaged_rows, &*find(&answer, "eno1").bond_mode), (2, ""));
+    }
+
+    #[test]
+    fn an_interface_of_several_names_is_up_or_unknown() {
+        let answer = read(
+            br#"{"data":[{"iface":"enp3s0","type":"eth","exists":1,"altnames":["eno1","enx0a0000000001"]},
+                {"iface":"eno2","type":"eth","active":1,"altnames":["enp4s0"]},{"iface":"eno3","type":"eth","autostart":1}]}"#,
+        );
+        assert_eq!(states(&answer, "enp3s0").0, None);
+        assert_eq!(states(&answer, "eno2").0, Some(true));
+        assert_eq!(
+            states(&answer, "eno3").0,
+            Some(false),
+            "a card that is gone has no other names"
+        );
     }
 
     #[test]

@@ -248,7 +248,7 @@ impl SourceName {
     pub const fn cost(self) -> Cost {
         match self {
             Self::Qemu | Self::Lxc | Self::Replication | Self::BackupVolumes => Cost::Slow,
-            // rrdcached, systemctl 23 times, APT's cache, ip; timedatectl since PVE 9.1.
+            // rrdcached, systemctl 23 times, the cache of APT, ip, and in newer versions timedatectl.
             Self::NodeRrd | Self::Services | Self::Packages | Self::Interfaces | Self::NodeTime => Cost::Slow,
             _ => Cost::Cheap,
         }

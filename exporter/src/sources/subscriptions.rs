@@ -29,8 +29,9 @@ pub async fn fetch(client: &Client, cluster: &str, node: &Arc<str>) -> Result<Su
 pub fn convert(body: &[u8], cluster: &str, node: &str) -> Result<Subscription, DecodeError> {
     let subscription = decode(body)?;
     let bounded = |text: &str, most: usize| -> Box<str> {
-        let plain = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-        (plain && text.len() <= most).then_some(text).unwrap_or_default().into()
+        let plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        let fits = |text: &&str| text.len() <= most && text.bytes().all(plain);
+        Some(text).filter(fits).unwrap_or_default().into()
     };
     Ok(Subscription {
         identity: node::identity(cluster, node),

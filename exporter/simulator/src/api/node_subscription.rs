@@ -33,7 +33,9 @@ fn render(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
             "key",
             &format!("pve1{}-{:010x}", subscription.level, hash(&[node.number]) >> 24),
         );
-        json.string_field("level", subscription.level);
+        if subscription.status == "active" {
+            json.string_field("level", subscription.level);
+        }
         json.string_field("productname", "Proxmox VE Community Subscription 1 CPU/year");
         json.string_field("nextduedate", next_due);
         json.string_field("regdate", "2025-01-15 00:00:00");

@@ -276,7 +276,10 @@ impl<T: Send + Sync + 'static> Source for Behind<T> {
 }
 
 /// The rows of all nodes, put together only when one of them has told something new.
-struct Joined<S>(Cached<Vec<(Arc<str>, Instant)>, Arc<[S]>>);
+struct Joined<S>(Cached<Read, Arc<[S]>>);
+
+/// When each node was read.
+type Read = Vec<(Arc<str>, Instant)>;
 
 impl<S> Default for Joined<S> {
     fn default() -> Self {

@@ -13,7 +13,7 @@ pub struct Subscription {
     pub identity: Identity,
     /// One of [`STATUSES`], or `other`.
     pub status: Option<&'static str>,
-    /// The letter of its level; empty without a subscription.
+    /// The letter of its level; empty unless it is active.
     pub level: Box<str>,
     /// What was bought.
     pub product: Box<str>,
@@ -31,7 +31,7 @@ impl Subject for Subscription {
         Metric::info(
             "pve_subscription_info",
             &["level", "product"],
-            "Level (c, b, s or p) and product of the node's subscription; absent without one; /nodes/{node}/subscription level, productname.",
+            "Level (c, b, s or p, while it is active) and product of the node's subscription; absent without one; /nodes/{node}/subscription level, productname.",
             |subscription, labels| {
                 labels.label("level", &subscription.level);
                 labels.label("product", &subscription.product);

@@ -60,14 +60,11 @@ async fn bodies_have_the_keys_and_types_of_pve() {
     let time = get(&simulator, "pve1", "/nodes/pve2/time").await.json();
     Shape::of([&known]).assert_covers("time", &Shape::of([&time]));
     let quiet = cluster(false, Version::new(9, 2, 11)).await;
-    for (simulator, node, known) in [
-        (&quiet, "pve1", "nodes__pve1__subscription"),
-        (&quiet, "pve2", "nodes__pve2__subscription"),
-        (&simulator, "pve3", "nodes__pve2__subscription"),
+    for (node, known) in [
+        ("pve1", "nodes__pve1__subscription"),
+        ("pve2", "nodes__pve2__subscription"),
     ] {
-        let answer = get(simulator, "pve1", &format!("/nodes/{node}/subscription"))
-            .await
-            .json();
+        let answer = get(&quiet, "pve1", &format!("/nodes/{node}/subscription")).await.json();
         Shape::of([&recorded(known)]).assert_covers(known, &Shape::of([&answer]));
     }
 }

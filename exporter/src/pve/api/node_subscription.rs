@@ -14,7 +14,7 @@ pub struct Subscription<'a> {
     /// `status`: `new`, `notfound`, `active`, `invalid`, `expired` or `suspended`.
     #[serde(borrow, deserialize_with = "perl::text")]
     pub status: Cow<'a, str>,
-    /// `level`: `c`, `b`, `s` or `p`.
+    /// `level`: `c`, `b`, `s` or `p`; only while it is active.
     #[serde(borrow, deserialize_with = "perl::text")]
     pub level: Cow<'a, str>,
     /// `productname`.

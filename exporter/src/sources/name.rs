@@ -211,6 +211,8 @@ impl SourceName {
             Self::Replication => Duration::from_secs(120),
             // QEMU's monitor serves one client at a time, and pvestatd is one every 10 s.
             Self::Qemu => Duration::from_secs(30),
+            // One keeps a process of pveproxy from its clients for up to a second, the other starts 23 programs.
+            Self::Packages | Self::Services => Duration::from_secs(60),
             _ => Duration::from_secs(1),
         }
     }

@@ -12,6 +12,7 @@ use crate::subjects::backup_volume::{BackupVolumes, OrphanedBackups};
 use crate::subjects::ceph::{Ceph, CephCheck, CephFlag, CephPlacementGroups};
 use crate::subjects::ceph_osd::CephOsd;
 use crate::subjects::ceph_pool::CephPool;
+use crate::subjects::certificate::Certificate;
 use crate::subjects::cluster::Cluster;
 use crate::subjects::container::Container;
 use crate::subjects::disk::Disk;
@@ -32,16 +33,23 @@ use crate::subjects::ha_node::HaNode;
 use crate::subjects::lvm::{ThinPool, VolumeGroup};
 use crate::subjects::network::Network;
 use crate::subjects::node::Node;
+use crate::subjects::node_clock::NodeClock;
+use crate::subjects::node_interface::NodeInterface;
+use crate::subjects::node_rrd::NodeRrd;
+use crate::subjects::node_sampling::NodeSampling;
+use crate::subjects::packages::{NodeUpdates, Package};
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::process::Process;
 use crate::subjects::recovery_point::RecoveryPoint;
 use crate::subjects::replication::{ReplicationJob, ReplicationState};
+use crate::subjects::service::Service;
 use crate::subjects::snapshot::Snapshot;
 use crate::subjects::snapshots::Snapshots;
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
 use crate::subjects::storage_config::StorageConfig;
+use crate::subjects::subscription::Subscription;
 use crate::subjects::task::{FailedTask, FinishedTasks, TaskHistory, TaskType};
 use crate::subjects::zfs_pool::{ZfsPool, ZfsPoolDetail};
 
@@ -121,6 +129,15 @@ pub fn catalog() -> Vec<Group> {
         group::<BackupFailure>(),
         group::<OrphanedBackups>(),
         group::<Node>(),
+        group::<NodeSampling>(),
+        group::<NodeRrd>(),
+        group::<NodeClock>(),
+        group::<NodeUpdates>(),
+        group::<Package>(),
+        group::<Service>(),
+        group::<Subscription>(),
+        group::<Certificate>(),
+        group::<NodeInterface>(),
         group::<HaNode>(),
         group::<Disk>(),
         group::<DiskSmart>(),

@@ -29,6 +29,8 @@ mod disks;
 mod ha;
 mod inventory;
 mod known;
+#[allow(dead_code)]
+mod machines;
 mod replication;
 mod rows;
 mod shown;

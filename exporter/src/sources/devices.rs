@@ -53,7 +53,8 @@ impl<const COUNTERS: usize> Devices<COUNTERS> {
     }
 }
 
-fn may_be_label(name: &str) -> bool {
+/// Whether `name` is short and plain enough for a label.
+pub(crate) fn may_be_label(name: &str) -> bool {
     (1..=32).contains(&name.len())
         && name
             .bytes()

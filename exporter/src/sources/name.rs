@@ -76,6 +76,20 @@ pub enum SourceName {
     Disks,
     /// `GET /nodes/{node}/disks/smart`, of each disk.
     DiskSmart,
+    /// `GET /nodes/{node}/rrddata`.
+    NodeRrd,
+    /// `GET /nodes/{node}/time`.
+    NodeTime,
+    /// `GET /nodes/{node}/services`.
+    Services,
+    /// `GET /nodes/{node}/apt/versions`.
+    Packages,
+    /// `GET /nodes/{node}/subscription`.
+    Subscriptions,
+    /// `GET /nodes/{node}/certificates/info`.
+    Certificates,
+    /// `GET /nodes/{node}/network`.
+    Interfaces,
 }
 
 impl SourceName {
@@ -141,6 +155,13 @@ impl SourceName {
             Self::CephPools => "ceph_pools",
             Self::Disks => "disks",
             Self::DiskSmart => "disk_smart",
+            Self::NodeRrd => "node_rrd",
+            Self::NodeTime => "node_time",
+            Self::Services => "services",
+            Self::Packages => "packages",
+            Self::Subscriptions => "subscriptions",
+            Self::Certificates => "certificates",
+            Self::Interfaces => "interfaces",
         }
     }
 
@@ -180,6 +201,13 @@ impl SourceName {
             Self::CephPools => "/nodes/{node}/ceph/pool",
             Self::Disks => "/nodes/{node}/disks/list",
             Self::DiskSmart => "/nodes/{node}/disks/smart",
+            Self::NodeRrd => "/nodes/{node}/rrddata",
+            Self::NodeTime => "/nodes/{node}/time",
+            Self::Services => "/nodes/{node}/services",
+            Self::Packages => "/nodes/{node}/apt/versions",
+            Self::Subscriptions => "/nodes/{node}/subscription",
+            Self::Certificates => "/nodes/{node}/certificates/info",
+            Self::Interfaces => "/nodes/{node}/network",
         }
     }
 
@@ -196,7 +224,11 @@ impl SourceName {
             | Self::BackupCoverage
             | Self::ReplicationJobs
             | Self::Replication
-            | Self::TaskArchive => Duration::from_secs(300),
+            | Self::TaskArchive
+            | Self::NodeRrd
+            | Self::NodeTime
+            | Self::Services
+            | Self::Interfaces => Duration::from_secs(300),
             Self::BackupVolumes => Duration::from_secs(1800),
             Self::Version | Self::Permissions | Self::HaRules | Self::GuestConfig => Duration::from_secs(3600),
             Self::CephStatus => Duration::from_secs(60),
@@ -204,7 +236,12 @@ impl SourceName {
                 Duration::from_secs(300)
             }
             Self::ZfsDetail => Duration::from_secs(900),
-            Self::Snapshots | Self::Disks | Self::DiskSmart => Duration::from_secs(6 * 3600),
+            Self::Snapshots
+            | Self::Disks
+            | Self::DiskSmart
+            | Self::Packages
+            | Self::Subscriptions
+            | Self::Certificates => Duration::from_secs(6 * 3600),
         }
     }
 
@@ -227,6 +264,8 @@ impl SourceName {
             Self::CephStatus | Self::CephOsds | Self::CephPools => Duration::from_secs(15),
             // It wakes disks that sleep.
             Self::DiskSmart => Duration::from_secs(600),
+            // One keeps a process of pveproxy from its clients for up to a second, the other starts 23 programs.
+            Self::Packages | Self::Services => Duration::from_secs(60),
             _ => Duration::from_secs(1),
         }
     }
@@ -256,7 +295,14 @@ impl SourceName {
             | Self::Lxc
             | Self::Netstat
             | Self::GuestConfig
-            | Self::Snapshots => &[Self::Resources],
+            | Self::Snapshots
+            | Self::NodeRrd
+            | Self::NodeTime
+            | Self::Services
+            | Self::Packages
+            | Self::Subscriptions
+            | Self::Certificates
+            | Self::Interfaces => &[Self::Resources],
             _ => &[],
         }
     }
@@ -275,6 +321,8 @@ impl SourceName {
             Self::Qemu | Self::Lxc | Self::Replication | Self::BackupVolumes | Self::Disks | Self::DiskSmart => {
                 Cost::Slow
             }
+            // rrdcached, systemctl 23 times, the cache of APT, ip, and in newer versions timedatectl.
+            Self::NodeRrd | Self::Services | Self::Packages | Self::Interfaces | Self::NodeTime => Cost::Slow,
             _ => Cost::Cheap,
         }
     }
@@ -299,9 +347,18 @@ impl SourceName {
             | Self::HaRules
             | Self::DiskSmart => &[("Sys.Audit", "/")],
             Self::BackupCoverage => &[("Sys.Audit", "/"), ("VM.Audit", "/vms")],
-            Self::NodeStatus | Self::TaskArchive | Self::BackupLogs | Self::Netstat | Self::Disks => {
-                &[("Sys.Audit", "/nodes")]
-            }
+            Self::NodeStatus
+            | Self::TaskArchive
+            | Self::BackupLogs
+            | Self::Netstat
+            | Self::Disks
+            | Self::NodeRrd
+            | Self::NodeTime
+            | Self::Services
+            | Self::Packages
+            | Self::Subscriptions => &[("Sys.Audit", "/nodes")],
+            // Without it bridges are left out.
+            Self::Interfaces => &[("SDN.Audit", "/sdn")],
             Self::ReplicationJobs
             | Self::Replication
             | Self::Qemu
@@ -317,7 +374,7 @@ impl SourceName {
             | Self::CephPools => &[("Sys.Audit", "/")],
             Self::StorageConfig => &[("Datastore.Audit", "/storage")],
             // Without Datastore.Allocate, or Datastore.AllocateSpace and VM.Backup, PVE hides the volumes; then nobody asks.
-            Self::BackupVolumes | Self::Version | Self::Permissions => &[],
+            Self::BackupVolumes | Self::Version | Self::Permissions | Self::Certificates => &[],
         }
     }
 }

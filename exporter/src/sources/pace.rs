@@ -41,6 +41,9 @@ impl Pace {
                     | SourceName::StorageConfig
                     | SourceName::Disks
                     | SourceName::DiskSmart
+                    | SourceName::Packages
+                    | SourceName::Subscriptions
+                    | SourceName::Certificates
             ),
         }
     }

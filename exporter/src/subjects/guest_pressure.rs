@@ -80,7 +80,8 @@ impl Subject for GuestPressure {
     }
 }
 
-fn share(percent: Option<f64>) -> Option<Value> {
+/// A share in the place of `percent`.
+pub(super) fn share(percent: Option<f64>) -> Option<Value> {
     // PVE gives two decimals; a plain division would show more than it knows.
     percent.map(|percent| ((percent * 100.0).round() / 10_000.0).into())
 }

@@ -107,6 +107,16 @@ pub struct System {
     pub root_available: Option<u64>,
 }
 
+/// The labels of `node`.
+#[must_use]
+pub fn identity(cluster: &str, node: &str) -> Identity {
+    Identity::new(&[
+        ("pve_cluster", cluster),
+        ("id", &format!("node/{node}")),
+        ("node", node),
+    ])
+}
+
 impl Node {
     fn system<T>(&self, read: impl FnOnce(&System) -> Option<T>) -> Option<T> {
         self.system.as_deref().and_then(read)

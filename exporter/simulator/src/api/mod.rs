@@ -1,6 +1,7 @@
 //! The endpoints of the API: one file each, and the table of them all.
 
 mod access_permissions;
+mod apt_versions;
 mod ceph;
 mod cluster_backup;
 mod cluster_backup_info;
@@ -17,16 +18,22 @@ mod cluster_tasks;
 mod guest_pending;
 mod guest_snapshot;
 mod machine_monitor;
-mod node_lvm;
+mod node_certificates;
 mod node_disks_list;
 mod node_disks_smart;
+mod node_lvm;
 mod node_lxc;
 mod node_netstat;
+mod node_network;
 mod node_qemu;
 mod node_replication;
+mod node_rrddata;
+mod node_services;
 mod node_status;
+mod node_subscription;
 mod node_task_log;
 mod node_tasks;
+mod node_time;
 mod node_zfs;
 mod nodes;
 mod rrddata;
@@ -53,6 +60,7 @@ const ENDPOINTS: &[&Endpoint] = &[
     &ceph::OSDS,
     &ceph::POOLS,
     &ceph::STATUS,
+    &apt_versions::ENDPOINT,
     &cluster_backup::ENDPOINT,
     &cluster_backup_info::ENDPOINT,
     &cluster_ha_groups::ENDPOINT,
@@ -73,15 +81,21 @@ const ENDPOINTS: &[&Endpoint] = &[
     &node_lvm::THIN_POOLS,
     &node_disks_list::ENDPOINT,
     &node_disks_smart::ENDPOINT,
+    &node_certificates::ENDPOINT,
     &node_lxc::ENDPOINT,
     &node_netstat::ENDPOINT,
+    &node_network::ENDPOINT,
     &node_qemu::ENDPOINT,
     &node_replication::ENDPOINT,
+    &node_rrddata::ENDPOINT,
+    &node_services::ENDPOINT,
     &node_status::ENDPOINT,
+    &node_subscription::ENDPOINT,
     &node_task_log::ENDPOINT,
     &node_tasks::ENDPOINT,
     &node_zfs::POOL,
     &node_zfs::POOLS,
+    &node_time::ENDPOINT,
     &nodes::ENDPOINT,
     &rrddata::CONTAINER,
     &rrddata::MACHINE,
@@ -306,7 +320,11 @@ pub(crate) fn body(
     permitted: bool,
     render: Render,
 ) -> Result<Bytes, Refusal> {
-    let question = call.question(if permitted { "body" } else { "poor body" });
+    let mut question = call.question(if permitted { "body" } else { "poor body" });
+    if call.endpoint.template == node_time::ENDPOINT.template {
+        // A clock goes on between two samples.
+        question += &format!(" at {}", seconds(cluster.time.now()));
+    }
     written(cluster, node, call, &question, permitted, |scene, json| {
         json.begin_object();
         json.key("data");

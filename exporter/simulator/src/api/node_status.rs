@@ -18,11 +18,7 @@ fn render(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
     // This is read from /proc and not from a sample of pvestatd, which may be frozen.
     let at = scene.cluster.time.sample_at(scene.cluster.time.now());
     let sample = node.sample(at, scene.view.load(scene.node, at));
-    let kernel = if node.version.has_host_memory() {
-        "7.0.2-1-pve"
-    } else {
-        "6.8.12-10-pve"
-    };
+    let kernel = node.kernel();
     json.begin_object();
     json.integer_field("uptime", sample.uptime);
     json.integer_field("idle", 0);

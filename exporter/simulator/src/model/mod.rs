@@ -9,6 +9,7 @@ mod drives;
 mod events;
 mod guest;
 mod history;
+mod machine;
 mod node;
 mod population;
 mod pressure;

@@ -1,6 +1,6 @@
 //! One node, and its numbers at a time.
 
-use super::{Disk, Guest, disks::disks};
+use super::{Disk, Guest, disks::disks, machine::Machine};
 use crate::{
     Options, Version,
     calendar::{Seconds, seconds},
@@ -24,6 +24,7 @@ pub(crate) struct Node {
     pub(crate) swap: u64,
     pub(crate) disk: u64,
     pub(crate) disks: Vec<Disk>,
+    pub(crate) machine: Machine,
     booted: Milliseconds,
     stream: u64,
 }
@@ -68,6 +69,7 @@ impl Node {
         let cpus: u64 = own().map(|guest| u64::from(guest.settings.cpus)).sum();
         let memory: u64 = own().map(|guest| guest.settings.memory).sum();
         let fallback = Version::new(9, 2, 11);
+        let level = if index % 3 == 1 { "c" } else { "" };
         Self {
             name: format!("pve{number}"),
             address: format!("192.0.2.{}", 10 + number % 240),
@@ -77,7 +79,8 @@ impl Node {
                 .get(index % options.versions.len().max(1))
                 .copied()
                 .unwrap_or(fallback),
-            level: if index % 3 == 1 { "c" } else { "" },
+            level,
+            machine: Machine::new(options, index, level, seconds(start)),
             cpus: (cpus / 2).next_power_of_two().max(16),
             // Room for what the guests of one more node bring along.
             memory: (memory * 3 / 2).next_power_of_two().max(64 * GIB) - 640 * 1024 * 1024,

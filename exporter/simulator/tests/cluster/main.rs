@@ -17,6 +17,8 @@ mod ha;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod machines;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod recorded_tasks;

@@ -25,7 +25,7 @@ pub struct DiskSmart<'a> {
     pub wearout: Option<f64>,
     /// `attributes`, of ATA.
     #[serde(borrow, deserialize_with = "perl::rows")]
-    pub attributes: Vec<Attribute<'a>>,
+    pub attributes: Vec<Option<Attribute<'a>>>,
 }
 
 /// One attribute of ATA.

@@ -1,6 +1,7 @@
 //! The wire types, one file for each endpoint. They hold what PVE sends, as tolerant as [`crate::pve::perl`] makes them.
 
 pub mod access_permissions;
+pub mod apt_versions;
 pub mod ceph_osds;
 pub mod ceph_pools;
 pub mod ceph_status;
@@ -16,12 +17,18 @@ pub mod ha_groups;
 pub mod ha_manager_status;
 pub mod ha_rules;
 pub mod ha_status;
+pub mod node_certificates;
 pub mod node_lvm;
 pub mod node_lvmthin;
 pub mod node_lxc;
 pub mod node_netstat;
+pub mod node_network;
 pub mod node_qemu;
+pub mod node_rrddata;
+pub mod node_services;
 pub mod node_status;
+pub mod node_subscription;
+pub mod node_time;
 pub mod node_zfs;
 pub mod node_zfs_pool;
 pub mod nodes;

@@ -14,12 +14,13 @@ const SECTOR: u64 = 512;
 const ALL_ONES: u64 = (1 << 48) - 1;
 
 /// Takes what is known of `attributes`; the first of a number counts.
-pub(super) fn read(attributes: &[Attribute<'_>], readings: &mut Readings) {
+pub(super) fn read(attributes: &[Option<Attribute<'_>>], readings: &mut Readings) {
     if attributes.is_empty() {
         return;
     }
+    let sound = || attributes.iter().flatten();
     let find = |id: u64, names: &[&str]| {
-        let attribute = attributes.iter().find(|attribute| attribute.id == Some(id))?;
+        let attribute = sound().find(|attribute| attribute.id == Some(id))?;
         let name = attribute.name.to_ascii_lowercase();
         let fits = names.iter().any(|part| name.contains(part)) && !name.ends_with("_low");
         fits.then_some(&*attribute.raw)
@@ -39,7 +40,7 @@ pub(super) fn read(attributes: &[Attribute<'_>], readings: &mut Readings) {
     // Others count in units of 32 MiB, 1 GiB or pages of flash, or have the halves of the number in two attributes.
     readings.written_bytes = counted(241, &["lbas_written", "lba_written"]).and_then(bytes);
     readings.read_bytes = counted(242, &["lbas_read", "lba_read"]).and_then(bytes);
-    let failing = attributes.iter().filter(|attribute| is_failing(attribute));
+    let failing = sound().filter(|attribute| is_failing(attribute));
     readings.failing_attributes = Some(failing.count() as u64);
 }
 

@@ -1,0 +1,301 @@
+//! The machines under the cluster: pressure, clock, services, packages, subscription, certificates and network of each node.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+
+use super::{Known, Shown};
+use crate::pve::client::Client;
+use crate::pve::error::ApiError;
+use crate::sources::cached::Cached;
+use crate::sources::certificates::{self, NodeCertificates};
+use crate::sources::held::Dated;
+use crate::sources::interfaces::{self, NodeInterfaces};
+use crate::sources::name::SourceName;
+use crate::sources::node_rrd::{self, NodeMinute};
+use crate::sources::node_time;
+use crate::sources::pace::Pace;
+use crate::sources::packages::{self, NodePackages};
+use crate::sources::resources::Resources;
+use crate::sources::services::{self, NodeServices};
+use crate::sources::source::{Outcome, PerNode, Source, Wiring};
+use crate::sources::stalled::Stalled;
+use crate::sources::subscriptions;
+use crate::subjects::certificate::Certificate;
+use crate::subjects::node;
+use crate::subjects::node_clock::NodeClock;
+use crate::subjects::node_interface::NodeInterface;
+use crate::subjects::node_rrd::NodeRrd;
+use crate::subjects::node_sampling::NodeSampling;
+use crate::subjects::packages::{NodeUpdates, Package};
+use crate::subjects::service::Service;
+use crate::subjects::subscription::Subscription;
+
+/// After how long PVE is asked again for what it does not have.
+const ABSENT: Duration = Duration::from_secs(3600);
+
+/// The sources.
+pub(super) struct Machines {
+    cluster: Arc<str>,
+    known: Arc<Known>,
+    minutes: Behind<NodeMinute>,
+    clocks: Behind<NodeClock>,
+    services: Behind<NodeServices>,
+    packages: Behind<NodePackages>,
+    subscriptions: Behind<Subscription>,
+    certificates: Behind<NodeCertificates>,
+    interfaces: Behind<NodeInterfaces>,
+    stalled: Mutex<Stalled>,
+    joined: JoinedRows,
+}
+
+#[derive(Default)]
+struct JoinedRows {
+    minutes: Joined<NodeRrd>,
+    clocks: Joined<NodeClock>,
+    services: Joined<Service>,
+    updates: Joined<NodeUpdates>,
+    packages: Joined<Package>,
+    subscriptions: Joined<Subscription>,
+    certificates: Joined<Certificate>,
+    interfaces: Joined<NodeInterface>,
+}
+
+/// The rows.
+#[derive(Default)]
+pub struct MachineRows {
+    /// Whether the nodes still tell how they are.
+    pub samplings: Arc<[NodeSampling]>,
+    /// Pressure and ZFS cache.
+    pub minutes: Arc<[NodeRrd]>,
+    /// Clocks.
+    pub clocks: Arc<[NodeClock]>,
+    /// Packages that wait, and kernels.
+    pub updates: Arc<[NodeUpdates]>,
+    /// Versions.
+    pub packages: Arc<[Package]>,
+    /// Services.
+    pub services: Arc<[Service]>,
+    /// Subscriptions.
+    pub subscriptions: Arc<[Subscription]>,
+    /// Certificates.
+    pub certificates: Arc<[Certificate]>,
+    /// Network interfaces.
+    pub interfaces: Arc<[NodeInterface]>,
+}
+
+impl Machines {
+    /// Nothing is fetched yet.
+    pub(super) fn new(wiring: &Wiring<'_>, known: &Arc<Known>) -> Self {
+        let cluster: Arc<str> = wiring.cluster.into();
+        let (clock, now) = (wiring.clock.clone(), wiring.clock.clone());
+        let minutes = behind(wiring, SourceName::NodeRrd, move |client, cluster, node| {
+            let now = now.unix_seconds();
+            async move { node_rrd::fetch(&client, &cluster, &node, now).await }
+        });
+        let clocks = behind(wiring, SourceName::NodeTime, move |client, cluster, node| {
+            let clock = clock.clone();
+            async move { node_time::fetch(&client, &cluster, &node, &clock).await }
+        });
+        let services = behind(wiring, SourceName::Services, |client, cluster, node| async move {
+            services::fetch(&client, &cluster, &node).await
+        });
+        let packages = behind(wiring, SourceName::Packages, |client, cluster, node| async move {
+            packages::fetch(&client, &cluster, &node).await
+        });
+        let subscriptions = behind(wiring, SourceName::Subscriptions, |client, cluster, node| async move {
+            subscriptions::fetch(&client, &cluster, &node).await
+        });
+        let certificates = behind(wiring, SourceName::Certificates, |client, cluster, node| async move {
+            certificates::fetch(&client, &cluster, &node).await
+        });
+        let interfaces = behind(wiring, SourceName::Interfaces, |client, cluster, node| async move {
+            interfaces::fetch(&client, &cluster, &node).await
+        });
+        Self {
+            cluster,
+            known: Arc::clone(known),
+            minutes: minutes
+                .damaged_by(|value| Some(value.damaged_rows))
+                .absent_by(|value| value.absent),
+            clocks,
+            services: services.damaged_by(|value| Some(value.damaged_rows)),
+            packages: packages.damaged_by(|value| Some(value.damaged_rows)),
+            subscriptions,
+            certificates: certificates.damaged_by(|value| Some(value.damaged_rows)),
+            interfaces: interfaces.damaged_by(|value| Some(value.damaged_rows)),
+            stalled: Mutex::default(),
+            joined: JoinedRows::default(),
+        }
+    }
+
+    /// Its sources.
+    pub(super) fn sources(&self) -> [&dyn Source; 7] {
+        [
+            &self.minutes,
+            &self.clocks,
+            &self.services,
+            &self.packages,
+            &self.subscriptions,
+            &self.certificates,
+            &self.interfaces,
+        ]
+    }
+
+    /// Says which nodes there are. Those of which PVE does not know whether they are online are asked as well: there pvestatd
+    /// may be what does not run.
+    pub(super) fn find_nodes(&self) {
+        let nodes = self.known.nodes(false);
+        self.minutes.source.set_nodes(&nodes);
+        self.clocks.source.set_nodes(&nodes);
+        self.services.source.set_nodes(&nodes);
+        self.packages.source.set_nodes(&nodes);
+        self.subscriptions.source.set_nodes(&nodes);
+        self.certificates.source.set_nodes(&nodes);
+        self.interfaces.source.set_nodes(&nodes);
+    }
+
+    /// What they bring. `resources` are those that may be served.
+    pub(super) fn rows(&self, shown: &Shown<'_>, resources: Option<&Dated<Resources>>) -> MachineRows {
+        let joined = &self.joined;
+        let packages = shown.nodes(&self.packages.source);
+        MachineRows {
+            samplings: resources.map_or_else(Arc::default, |resources| self.samplings(shown, resources)),
+            minutes: joined.minutes.of(&shown.nodes(&self.minutes.source), |node| &node.rows),
+            clocks: joined
+                .clocks
+                .of(&shown.nodes(&self.clocks.source), std::slice::from_ref),
+            updates: joined.updates.of(&packages, |node| std::slice::from_ref(&node.updates)),
+            packages: joined.packages.of(&packages, |node| &node.packages),
+            services: joined
+                .services
+                .of(&shown.nodes(&self.services.source), |node| &node.services),
+            subscriptions: joined
+                .subscriptions
+                .of(&shown.nodes(&self.subscriptions.source), std::slice::from_ref),
+            certificates: joined
+                .certificates
+                .of(&shown.nodes(&self.certificates.source), |node| &node.certificates),
+            interfaces: joined
+                .interfaces
+                .of(&shown.nodes(&self.interfaces.source), |node| &node.interfaces),
+        }
+    }
+
+    fn samplings(&self, shown: &Shown<'_>, resources: &Dated<Resources>) -> Arc<[NodeSampling]> {
+        let there = |name: &Arc<str>, up: Option<bool>| up != Some(false) && !shown.offline.contains(name);
+        let nodes = resources.value.nodes.iter();
+        let nodes = nodes.filter(|(name, node)| there(name, node.up));
+        let mut stalled = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = stalled.see(nodes.map(|(name, node)| (name, node.figures.uptime)), resources.at);
+        if !shown.selection.contains(&SourceName::Resources) {
+            return Arc::default();
+        }
+        let row = |(node, stalled): (Arc<str>, bool)| NodeSampling {
+            identity: node::identity(&self.cluster, &node),
+            stalled,
+        };
+        told.into_iter().map(row).collect()
+    }
+}
+
+/// A source that no scrape waits for: what it tells changes seldom, and a node may have more to do than to tell it.
+struct Behind<T> {
+    source: PerNode<T>,
+    absent: fn(&T) -> bool,
+}
+
+fn behind<T, F>(
+    wiring: &Wiring<'_>,
+    name: SourceName,
+    fetch: impl Fn(Arc<Client>, Arc<str>, Arc<str>) -> F + Send + Sync + 'static,
+) -> Behind<T>
+where
+    T: Send + Sync + 'static,
+    F: Future<Output = Result<T, ApiError>> + Send + 'static,
+{
+    let cluster: Arc<str> = wiring.cluster.into();
+    Behind {
+        source: wiring.per_node(name, move |client, node| fetch(client, Arc::clone(&cluster), node)),
+        absent: |_| false,
+    }
+}
+
+impl<T: Send + Sync + 'static> Behind<T> {
+    fn damaged_by(mut self, damaged: fn(&T) -> Option<u64>) -> Self {
+        self.source = self.source.damaged_by(damaged);
+        self
+    }
+
+    /// The same, with a way to tell that PVE does not have what is asked for.
+    fn absent_by(mut self, absent: fn(&T) -> bool) -> Self {
+        self.absent = absent;
+        self
+    }
+
+    /// The pace at a node that has told `latest`.
+    fn pace(&self, latest: Option<&Dated<T>>) -> Pace {
+        let pace = self.source.pace();
+        if latest.is_some_and(|latest| (self.absent)(&latest.value)) {
+            Pace {
+                max_age: pace.max_age.max(ABSENT),
+                live: false,
+                ..pace
+            }
+        } else {
+            pace
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Source for Behind<T> {
+    fn name(&self) -> SourceName {
+        self.source.name()
+    }
+
+    fn refresh(&self, interval: Duration, _: tokio::time::Instant) -> Vec<BoxFuture<'_, ()>> {
+        for (node, held) in self.source.nodes() {
+            let pace = self.pace(held.latest().as_ref());
+            if held.need(pace, interval).refresh {
+                self.source.start(&node, &held);
+            }
+        }
+        Vec::new()
+    }
+
+    fn retry(&self) {
+        self.source.retry();
+    }
+
+    fn outcomes(&self) -> Vec<Outcome> {
+        self.source.outcomes()
+    }
+}
+
+/// The rows of all nodes, put together only when one of them has told something new.
+struct Joined<S>(Cached<Read, Arc<[S]>>);
+
+/// When each node was read.
+type Read = Vec<(Arc<str>, Instant)>;
+
+impl<S> Default for Joined<S> {
+    fn default() -> Self {
+        Self(Cached::default())
+    }
+}
+
+impl<S: Clone> Joined<S> {
+    fn of<T>(&self, nodes: &BTreeMap<Arc<str>, Dated<T>>, rows: impl Fn(&T) -> &[S]) -> Arc<[S]> {
+        let key = nodes.iter().map(|(node, part)| (Arc::clone(node), part.at)).collect();
+        self.0.of(key, || {
+            let rows = nodes.values().flat_map(|part| rows(&part.value));
+            rows.cloned().collect()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

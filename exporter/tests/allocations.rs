@@ -3,8 +3,6 @@
 //! The allocator that counts comes from the crate `allocation-counter`, since this workspace forbids unsafe code of its own. It
 //! counts for each thread, so these tests may run beside others.
 
-#![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
-
 mod support;
 
 use std::sync::Arc;

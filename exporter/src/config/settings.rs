@@ -131,7 +131,7 @@ impl Default for Scrape {
 pub const MOST_FAILED_TASKS: usize = 100;
 
 /// `[metrics]`: which metrics are exposed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metrics {
     /// Names of metrics that are left out; `*` stands for any text.
@@ -152,21 +152,6 @@ pub struct Metrics {
     /// How many of the newest failed tasks are named one by one.
     #[serde(deserialize_with = "failed_tasks")]
     pub failed_tasks: usize,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self {
-            drop: Vec::new(),
-            series_budget: None,
-            guest_drives: false,
-            guest_interfaces: false,
-            guest_pressure_full: false,
-            guest_balloon: false,
-            snapshot_names: false,
-            failed_tasks: 0,
-        }
-    }
 }
 
 impl Metrics {

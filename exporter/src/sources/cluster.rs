@@ -34,7 +34,6 @@ mod machines;
 mod replication;
 mod rows;
 mod shown;
-#[expect(dead_code, reason = "not wired yet")]
 mod storage;
 mod tasks;
 mod volumes;
@@ -55,6 +54,7 @@ use depth::Depth;
 use ha::Ha;
 use inventory::Inventory;
 use replication::Replication;
+use storage::StorageHealth;
 use tasks::Tasks;
 use volumes::Volumes;
 
@@ -115,6 +115,7 @@ pub struct ClusterSources {
     replication: Replication,
     depth: Depth,
     inventory: Inventory,
+    storage_health: StorageHealth,
     scrapes: Mutex<Scrapes>,
     named_only: Mutex<Option<(Instant, Arc<[Guest]>)>>,
     expected_up: rows::ExpectedRows,
@@ -175,6 +176,7 @@ impl ClusterSources {
             replication: Replication::new(&wiring, &known, cluster.guests != GuestFilter::default()),
             depth: Depth::new(&wiring, &known),
             inventory: Inventory::new(&wiring, &known, &limiter),
+            storage_health: StorageHealth::new(&wiring, &known),
             resources,
             status,
             known,
@@ -221,6 +223,7 @@ impl ClusterSources {
         sources.extend(self.replication.sources());
         sources.extend(self.depth.sources());
         sources.extend(self.inventory.sources());
+        sources.extend(self.storage_health.sources());
         sources
     }
 
@@ -236,6 +239,7 @@ impl ClusterSources {
         self.refresh_main(&needed, interval, deadline).await;
         // The rest starts when the main figures are there: where it is only refreshed, nothing waits for it.
         self.depth.find_nodes();
+        self.storage_health.find_nodes();
         self.volumes
             .find_places(self.permissions.held().latest().map(|latest| latest.value).as_deref());
         let early = |source| MAIN.contains(&source) || source == SourceName::NodeStatus;

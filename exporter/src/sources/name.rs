@@ -94,7 +94,7 @@ pub enum SourceName {
 
 impl SourceName {
     /// Every source, in the order of documentation and exposition.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 30] = [
         Self::Resources,
         Self::MetricsExport,
         Self::ClusterStatus,
@@ -117,6 +117,14 @@ impl SourceName {
         Self::Netstat,
         Self::GuestConfig,
         Self::Snapshots,
+        Self::Zfs,
+        Self::ZfsDetail,
+        Self::Lvm,
+        Self::Lvmthin,
+        Self::StorageConfig,
+        Self::CephStatus,
+        Self::CephOsds,
+        Self::CephPools,
     ];
 
     /// The name as in labels, parameters and configuration.

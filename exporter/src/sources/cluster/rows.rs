@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{
-    BackupRows, ClusterSources, DepthRows, HaRows, InventoryRows, Placed, ReplicationRows, Selection, Shown, VolumeRows,
+    BackupRows, ClusterSources, DepthRows, HaRows, InventoryRows, Placed, ReplicationRows, Selection, Shown,
+    StorageHealthRows, VolumeRows,
 };
 use crate::config::{GuestFilter, Metrics};
 use crate::metrics::labels::Identity;
@@ -70,6 +71,8 @@ pub struct Rows {
     pub depth: DepthRows,
     /// Configurations and snapshots.
     pub inventory: InventoryRows,
+    /// What is under the storages.
+    pub storage_health: StorageHealthRows,
     /// The guests that should run.
     pub expected_up: Arc<[ExpectedUp]>,
 }
@@ -142,6 +145,7 @@ impl ClusterSources {
             volumes: self.volumes.rows(&shown, list.as_deref(), granted.as_deref()),
             replicas: self.replicas(&replication),
             inventory: self.inventory.rows(&shown, metrics),
+            storage_health: self.storage_health.rows(&shown, |_| Some(7200)),
             replication,
             depth: self.depth.rows(&shown, metrics),
         }

@@ -131,7 +131,7 @@ impl Config {
             .and_then(|cluster| cluster.sources.get(&source));
         let settings = own.map_or(general.clone(), |own| own.or(&general));
         SourcePolicy {
-            enabled: settings.enabled.unwrap_or(true),
+            enabled: settings.enabled.unwrap_or(source.enabled_by_default()),
             max_age: settings.max_age.unwrap_or(source.default_max_age()),
         }
     }

@@ -24,12 +24,10 @@ use crate::subjects::guest::Guest;
 
 mod backups;
 mod depth;
-#[allow(dead_code, unreachable_pub, clippy::allow_attributes)]
 mod disks;
 mod ha;
 mod inventory;
 mod known;
-#[allow(dead_code)]
 mod machines;
 mod replication;
 mod rows;
@@ -40,9 +38,11 @@ mod volumes;
 
 pub use backups::BackupRows;
 pub use depth::DepthRows;
+pub use disks::DiskRows;
 pub use ha::HaRows;
 pub use inventory::InventoryRows;
 pub use known::Known;
+pub use machines::MachineRows;
 pub use replication::ReplicationRows;
 pub use rows::Rows;
 pub use shown::{Placed, Shown};
@@ -51,8 +51,10 @@ pub use volumes::VolumeRows;
 
 use backups::Backups;
 use depth::Depth;
+use disks::Disks;
 use ha::Ha;
 use inventory::Inventory;
+use machines::Machines;
 use replication::Replication;
 use storage::StorageHealth;
 use tasks::Tasks;
@@ -79,9 +81,6 @@ const MAIN: [SourceName; 5] = [
 
 /// What others have to tell first which nodes to ask.
 const AFTER: [SourceName; 2] = [SourceName::TaskArchive, SourceName::Replication];
-
-/// What no scrape waits for and may hold a node's only slow place for long: it comes last, so that it holds up nothing.
-const BEHIND: [SourceName; 1] = [SourceName::BackupVolumes];
 
 /// The sources that a scrape asks for.
 pub type Selection = BTreeSet<SourceName>;
@@ -116,6 +115,8 @@ pub struct ClusterSources {
     depth: Depth,
     inventory: Inventory,
     storage_health: StorageHealth,
+    disks: Disks,
+    machines: Machines,
     scrapes: Mutex<Scrapes>,
     named_only: Mutex<Option<(Instant, Arc<[Guest]>)>>,
     expected_up: rows::ExpectedRows,
@@ -177,6 +178,14 @@ impl ClusterSources {
             depth: Depth::new(&wiring, &known),
             inventory: Inventory::new(&wiring, &known, &limiter),
             storage_health: StorageHealth::new(&wiring, &known),
+            disks: Disks::new(
+                &wiring,
+                &known,
+                policies
+                    .get(&SourceName::DiskSmart)
+                    .is_some_and(|policy| policy.enabled),
+            ),
+            machines: Machines::new(&wiring, &known),
             resources,
             status,
             known,
@@ -224,6 +233,8 @@ impl ClusterSources {
         sources.extend(self.depth.sources());
         sources.extend(self.inventory.sources());
         sources.extend(self.storage_health.sources());
+        sources.extend(self.disks.sources());
+        sources.extend(self.machines.sources());
         sources
     }
 
@@ -240,10 +251,12 @@ impl ClusterSources {
         // The rest starts when the main figures are there: where it is only refreshed, nothing waits for it.
         self.depth.find_nodes();
         self.storage_health.find_nodes();
+        self.disks.find_nodes();
+        self.machines.find_nodes();
         self.volumes
             .find_places(self.permissions.held().latest().map(|latest| latest.value).as_deref());
         let early = |source| MAIN.contains(&source) || source == SourceName::NodeStatus;
-        let late = |source| AFTER.contains(&source) || BEHIND.contains(&source);
+        let late = |source: SourceName| AFTER.contains(&source) || source.comes_last();
         let rest = |source| !early(source) && !late(source);
         let node_status = async {
             if needed.contains(&SourceName::NodeStatus) {
@@ -252,10 +265,10 @@ impl ClusterSources {
         };
         tokio::join!(self.refresh_some(&needed, rest, interval, deadline), node_status);
         self.replication.find_owners();
-        for step in [&AFTER[..], &BEHIND] {
-            self.refresh_some(&needed, |source| step.contains(&source), interval, deadline)
-                .await;
-        }
+        self.refresh_some(&needed, |source| AFTER.contains(&source), interval, deadline)
+            .await;
+        self.refresh_some(&needed, SourceName::comes_last, interval, deadline)
+            .await;
     }
 
     async fn refresh_main(&self, needed: &Selection, interval: Duration, deadline: tokio::time::Instant) {

@@ -94,7 +94,7 @@ pub enum SourceName {
 
 impl SourceName {
     /// Every source, in the order of documentation and exposition.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 39] = [
         Self::Resources,
         Self::MetricsExport,
         Self::ClusterStatus,
@@ -125,6 +125,15 @@ impl SourceName {
         Self::CephStatus,
         Self::CephOsds,
         Self::CephPools,
+        Self::Disks,
+        Self::DiskSmart,
+        Self::NodeRrd,
+        Self::NodeTime,
+        Self::Services,
+        Self::Packages,
+        Self::Subscriptions,
+        Self::Certificates,
+        Self::Interfaces,
     ];
 
     /// The name as in labels, parameters and configuration.
@@ -257,6 +266,37 @@ impl SourceName {
     #[must_use]
     pub const fn follows_events(self) -> bool {
         matches!(self, Self::TaskArchive | Self::BackupLogs)
+    }
+
+    /// Whether no scrape waits for it, and it may hold the only slow place of a node for long: it comes after everything else.
+    #[must_use]
+    pub const fn comes_last(self) -> bool {
+        matches!(
+            self,
+            Self::BackupVolumes
+                | Self::Zfs
+                | Self::ZfsDetail
+                | Self::Lvm
+                | Self::Lvmthin
+                | Self::CephStatus
+                | Self::CephOsds
+                | Self::CephPools
+                | Self::Disks
+                | Self::DiskSmart
+                | Self::NodeRrd
+                | Self::NodeTime
+                | Self::Services
+                | Self::Packages
+                | Self::Subscriptions
+                | Self::Certificates
+                | Self::Interfaces
+        )
+    }
+
+    /// Whether it is read unless the configuration says otherwise: SMART wakes disks that sleep.
+    #[must_use]
+    pub const fn enabled_by_default(self) -> bool {
+        !matches!(self, Self::DiskSmart)
     }
 
     /// The shortest max-age that may be configured.

@@ -65,7 +65,7 @@ impl Subject for Disk {
             },
         ),
         Metric::gauge(
-            "pve_disk_size_bytes",
+            "pve_disk_capacity_bytes",
             Unit::Bytes,
             "Size of the disk; /nodes/{node}/disks/list size.",
             |disk| disk.size.map(Into::into),

@@ -153,13 +153,13 @@ impl Subject for DiskSmart {
             |disk| disk.readings.available_spare.map(Into::into),
         ),
         Metric::counter(
-            "pve_disk_read_bytes_total",
+            "pve_disk_smart_read_bytes_total",
             Unit::Bytes,
             "Bytes read from the disk in its life; of a disk at ATA only where smartctl says that it counts LBAs, taken for 512 bytes each; /nodes/{node}/disks/smart attribute 242, Data Units Read.",
             |disk| disk.readings.read_bytes.map(Into::into),
         ),
         Metric::counter(
-            "pve_disk_written_bytes_total",
+            "pve_disk_smart_written_bytes_total",
             Unit::Bytes,
             "Bytes written to the disk in its life; of a disk at ATA only where smartctl says that it counts LBAs, taken for 512 bytes each; /nodes/{node}/disks/smart attribute 241, Data Units Written.",
             |disk| disk.readings.written_bytes.map(Into::into),

@@ -68,7 +68,11 @@ async fn smartctl_runs_for_the_list_unless_it_is_skipped() {
     let simulator = cluster(false).await;
     let skipped = rows(&simulator, "pve1", "/nodes/pve2/disks/list?skipsmart=1").await;
     assert_eq!(simulator.smartctl_runs("pve2"), 0);
-    assert!(skipped.iter().all(|disk| disk["health"] == "UNKNOWN" && disk["wearout"] == "N/A"));
+    assert!(
+        skipped
+            .iter()
+            .all(|disk| disk["health"] == "UNKNOWN" && disk["wearout"] == "N/A")
+    );
     // Every call counts, though the body is rendered once.
     for runs in [3, 6] {
         let asked = rows(&simulator, "pve1", "/nodes/pve2/disks/list").await;
@@ -76,7 +80,10 @@ async fn smartctl_runs_for_the_list_unless_it_is_skipped() {
         assert_eq!(simulator.smartctl_runs("pve2"), runs);
     }
     smart(&simulator, "pve2", "sda").await;
-    assert_eq!((simulator.smartctl_runs("pve2"), simulator.smartctl_runs("pve1")), (7, 0));
+    assert_eq!(
+        (simulator.smartctl_runs("pve2"), simulator.smartctl_runs("pve1")),
+        (7, 0)
+    );
 }
 
 #[tokio::test]

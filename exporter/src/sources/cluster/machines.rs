@@ -185,6 +185,13 @@ impl Machines {
         }
     }
 
+    /// Seconds that local time at each node is ahead of UTC, as far as it is known.
+    pub(super) fn utc_offsets(&self, interval: Duration) -> BTreeMap<Arc<str>, i64> {
+        let clocks = self.clocks.source.servable(interval).into_iter();
+        let offset = |(node, clock): (Arc<str>, Dated<NodeClock>)| Some((node, whole_seconds(clock.value.utc_offset?)));
+        clocks.filter_map(offset).collect()
+    }
+
     fn samplings(&self, shown: &Shown<'_>, resources: &Dated<Resources>) -> Arc<[NodeSampling]> {
         let there = |name: &Arc<str>, up: Option<bool>| up != Some(false) && !shown.offline.contains(name);
         let nodes = resources.value.nodes.iter();
@@ -299,3 +306,8 @@ impl<S: Clone> Joined<S> {
 
 #[cfg(test)]
 mod tests;
+
+#[expect(clippy::cast_possible_truncation, reason = "no zone is further away than a day")]
+fn whole_seconds(offset: f64) -> i64 {
+    offset.round() as i64
+}

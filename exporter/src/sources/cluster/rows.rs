@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{
-    BackupRows, ClusterSources, DepthRows, HaRows, InventoryRows, Placed, ReplicationRows, Selection, Shown,
-    StorageHealthRows, VolumeRows,
+    BackupRows, ClusterSources, DepthRows, DiskRows, HaRows, InventoryRows, MachineRows, Placed, ReplicationRows,
+    Selection, Shown, StorageHealthRows, VolumeRows,
 };
 use crate::config::{GuestFilter, Metrics};
 use crate::metrics::labels::Identity;
@@ -73,6 +73,10 @@ pub struct Rows {
     pub inventory: InventoryRows,
     /// What is under the storages.
     pub storage_health: StorageHealthRows,
+    /// Disks.
+    pub disks: DiskRows,
+    /// The machines under the cluster.
+    pub machines: MachineRows,
     /// The guests that should run.
     pub expected_up: Arc<[ExpectedUp]>,
 }
@@ -112,6 +116,7 @@ impl ClusterSources {
             with_node_status: shown.selection.contains(&SourceName::NodeStatus),
         };
         let (sources, failures) = self.source_rows(&shown.selection);
+        let utc_offsets = self.machines.utc_offsets(shown.interval);
         let (ha, replication) = (self.ha.rows(&shown), self.replication.rows(&shown));
         Rows {
             cluster: Arc::from([Cluster {
@@ -145,7 +150,13 @@ impl ClusterSources {
             volumes: self.volumes.rows(&shown, list.as_deref(), granted.as_deref()),
             replicas: self.replicas(&replication),
             inventory: self.inventory.rows(&shown, metrics),
-            storage_health: self.storage_health.rows(&shown, |_| Some(7200)),
+            storage_health: self
+                .storage_health
+                .rows(&shown, |node: &str| utc_offsets.get(node).copied()),
+            disks: self.disks.rows(&shown),
+            machines: self
+                .machines
+                .rows(&shown, self.resources.servable(shown.interval).as_ref()),
             replication,
             depth: self.depth.rows(&shown, metrics),
         }

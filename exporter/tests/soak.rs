@@ -63,7 +63,7 @@ async fn memory_is_small_and_stays_flat() {
         ..Options::default()
     };
     let simulator = Simulator::start(options).await.unwrap();
-    let settings = "[sources.resources]\nmax_age = \"1s\"\n[sources.metrics_export]\nmax_age = \"1s\"\n";
+    let settings = "[metrics]\nguest_drives = true\nguest_interfaces = true\n\n[sources.resources]\nmax_age = \"1s\"\n[sources.metrics_export]\nmax_age = \"1s\"\n";
     let (program, address, _directory) = program(&simulator, settings).await;
     // The most in each tenth of the time: within one, it goes up and down with the refreshes.
     let mut peaks = [0; 10];

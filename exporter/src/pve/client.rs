@@ -28,6 +28,10 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// for another node may take as long as the whole.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a request waits for a place at an endpoint before it asks another one: the main figures not for long.
+const ENTRY_PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Where a request is executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -163,6 +167,12 @@ impl Client {
         &self.offline
     }
 
+    /// The nodes that do not answer.
+    #[must_use]
+    pub fn silent(&self) -> &SilentNodes {
+        &self.silent
+    }
+
     /// The endpoint that the next request goes to.
     #[must_use]
     pub fn active_endpoint(&self) -> Option<usize> {
@@ -201,10 +211,22 @@ impl Client {
                 Place::Node(node) => (Some(node), endpoint.node.as_ref() != Some(node)),
                 Place::Entry | Place::Endpoint(_) => (endpoint.node.as_ref(), false),
             };
-            let _places = self
-                .budget
-                .take(node.map(|node| &**node), &endpoint.url, request.cost, for_other_node)
-                .await;
+            let node = node.map(|node| &**node);
+            let places = self.budget.take(node, &endpoint.url, request.cost, for_other_node);
+            let _places = if left == 0 {
+                places.await
+            } else {
+                // What hangs there may hold all places for long, and others may be free.
+                let patience = if request.place == Place::Entry {
+                    ENTRY_PATIENCE
+                } else {
+                    PATIENCE
+                };
+                let Ok(places) = timeout(patience, places).await else {
+                    continue;
+                };
+                places
+            };
             let worse = !endpoint.out_of_use() && self.endpoints.out_of_use(index);
             if self.endpoints.rests(index, self.clock.now()) || worse && left > 0 {
                 // Somebody found it dead or hanging while this request waited for its place.

@@ -15,7 +15,7 @@ use crate::pve::error::ApiError;
 /// How long a node that did not answer is left alone, the first time and at most.
 const REST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
-/// The nodes of one cluster that did not answer the last time.
+/// The nodes of one cluster that did not answer the last time, or did so again.
 #[derive(Debug, Default)]
 pub struct SilentNodes(Mutex<HashMap<Arc<str>, Silence>>);
 
@@ -26,6 +26,8 @@ struct Silence {
     failed_in_a_row: u32,
     until: Instant,
     error: ApiError,
+    /// When it last answered again.
+    back_at: Option<Instant>,
 }
 
 impl SilentNodes {
@@ -55,6 +57,12 @@ impl SilentNodes {
         None
     }
 
+    /// When `node`, which had not answered, did so again.
+    #[must_use]
+    pub fn back_at(&self, node: &str) -> Option<Instant> {
+        self.lock().get(node)?.back_at
+    }
+
     /// Notes how a request for `path` ended, which `node` executes at this cost.
     pub fn note<T>(&self, node: &Arc<str>, path: &str, cost: Cost, outcome: &Result<T, ApiError>, now: Instant) {
         let error = match outcome {
@@ -63,7 +71,14 @@ impl SilentNodes {
             Err(error @ (ApiError::Timeout { .. } | ApiError::Status { status: 595..=599, .. })) => error,
             Err(ApiError::Unreachable { .. } | ApiError::Tls { .. } | ApiError::Resting(_)) => return,
             _ => {
-                self.lock().remove(node);
+                if let Some(silence) = self.lock().get_mut(node) {
+                    if silence.is_certain() {
+                        tracing::info!(node = &**node, "node answers again");
+                        silence.back_at = Some(now);
+                    }
+                    silence.kinds.clear();
+                    silence.failed_in_a_row = 0;
+                }
                 return;
             }
         };
@@ -73,10 +88,14 @@ impl SilentNodes {
             failed_in_a_row: 0,
             until: now,
             error: error.clone(),
+            back_at: None,
         });
         silence.kinds.insert(kind(path).to_owned());
         if !silence.is_certain() {
             return;
+        }
+        if silence.failed_in_a_row == 0 {
+            tracing::warn!(node = &**node, problem = %error, "node does not answer");
         }
         silence.until = now + doubling(REST, silence.failed_in_a_row);
         silence.failed_in_a_row = silence.failed_in_a_row.saturating_add(1);

@@ -65,6 +65,7 @@ pub struct Record {
     /// How often they failed, by reason.
     pub failures: BTreeMap<FailureReason, u64>,
     failed_in_a_row: u32,
+    failed_at: Option<Instant>,
     retry_at: Option<Instant>,
     last_reason: Option<FailureReason>,
 }
@@ -193,6 +194,14 @@ impl<T: Send + Sync + 'static> Held<T> {
         self.may_start() && self.lock().record.up == Some(false)
     }
 
+    /// Whether it is down since a failure from before `time`, and nothing is under way.
+    #[must_use]
+    pub fn failed_before(&self, time: Instant) -> bool {
+        let state = self.lock();
+        let failed = state.record.failed_at.is_some_and(|failed| failed < time);
+        state.record.up == Some(false) && !state.running && failed
+    }
+
     /// Whether a refresh that is wanted may start: none is under way, and a failure has rested.
     #[must_use]
     pub fn may_start(&self) -> bool {
@@ -297,6 +306,7 @@ impl<T: Send + Sync + 'static> Held<T> {
                     state.record.failed_in_a_row = times.saturating_add(1);
                 }
                 state.record.up = Some(false);
+                state.record.failed_at = Some(now);
                 state.record.last_reason = Some(reason);
                 state.record.retry_at = Some(now + back_off);
             }

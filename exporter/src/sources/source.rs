@@ -87,7 +87,7 @@ impl Wiring<'_> {
             Cost::Cheap => Rests::default(),
             Cost::Slow => Rests {
                 least,
-                abandoned: self.pace(source).max_age.max(LONGEST_CALL),
+                abandoned: least.max(LONGEST_CALL),
             },
         }
     }
@@ -130,6 +130,7 @@ impl Wiring<'_> {
             began: self.clock.now(),
             clock: self.clock.clone(),
             rests: self.rests(source),
+            client: Arc::clone(self.client),
             nodes: Mutex::default(),
             fetch: Box::new(move |node| Box::pin(limit.clone().apply(fetch(Arc::clone(&client), node)))),
             damaged: |_| None,
@@ -236,6 +237,7 @@ pub struct PerNode<T> {
     clock: Clock,
     began: Instant,
     rests: Rests,
+    client: Arc<Client>,
     nodes: Mutex<BTreeMap<Arc<str>, Arc<Held<T>>>>,
     fetch: NodeFetch<T>,
     damaged: fn(&T) -> Option<u64>,
@@ -325,7 +327,10 @@ impl<T: Send + Sync + 'static> Source for PerNode<T> {
 
     fn retry(&self) {
         for (node, held) in self.nodes() {
-            if held.retry_is_due() {
+            let name = node.split('/').next().unwrap_or_default();
+            let back_at = || self.client.silent().back_at(name);
+            // What failed since the node was silent need not rest any longer.
+            if held.retry_is_due() || back_at().is_some_and(|back_at| held.failed_before(back_at)) {
                 self.start(&node, &held);
             }
         }

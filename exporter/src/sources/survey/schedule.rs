@@ -200,10 +200,14 @@ impl<T> Schedule<T> {
             Err(error) => {
                 let elsewhere = is_elsewhere(&error);
                 if let Some(entry) = entry {
-                    entry.due = now + doubling(GUEST_BACK_OFF, entry.failed_in_a_row);
-                    entry.renewal = false;
-                    entry.failed_in_a_row = entry.failed_in_a_row.saturating_add(1);
-                    entry.failing = !elsewhere;
+                    (entry.renewal, entry.failing) = (false, !elsewhere);
+                    if is_of_the_node(&error) {
+                        // The node rests as a whole, and the guest is read as soon as it is back.
+                        entry.due = now;
+                    } else {
+                        entry.due = now + doubling(GUEST_BACK_OFF, entry.failed_in_a_row);
+                        entry.failed_in_a_row = entry.failed_in_a_row.saturating_add(1);
+                    }
                 }
                 if elsewhere {
                     return News::None;

@@ -35,6 +35,7 @@ use crate::subjects::network::Network;
 use crate::subjects::node::Node;
 use crate::subjects::node_clock::NodeClock;
 use crate::subjects::node_interface::NodeInterface;
+use crate::subjects::node_loss::NodeLoss;
 use crate::subjects::node_rrd::NodeRrd;
 use crate::subjects::node_sampling::NodeSampling;
 use crate::subjects::packages::{NodeUpdates, Package};
@@ -129,6 +130,7 @@ pub fn catalog() -> Vec<Group> {
         group::<BackupFailure>(),
         group::<OrphanedBackups>(),
         group::<Node>(),
+        group::<NodeLoss>(),
         group::<NodeSampling>(),
         group::<NodeRrd>(),
         group::<NodeClock>(),

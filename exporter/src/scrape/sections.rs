@@ -30,6 +30,7 @@ pub(super) fn of(rows: &[cluster::Rows]) -> Vec<Box<dyn Section>> {
         section(rows, |rows| &rows.backups.failures),
         section(rows, |rows| &rows.volumes.orphans),
         section(rows, |rows| &rows.nodes),
+        section(rows, |rows| &rows.node_losses),
         section(rows, |rows| &rows.machines.samplings),
         section(rows, |rows| &rows.machines.minutes),
         section(rows, |rows| &rows.machines.clocks),

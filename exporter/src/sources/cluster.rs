@@ -120,6 +120,7 @@ pub struct ClusterSources {
     scrapes: Mutex<Scrapes>,
     named_only: Mutex<Option<(Instant, Arc<[Guest]>)>>,
     expected_up: rows::ExpectedRows,
+    node_losses: rows::LossRows,
 }
 
 #[derive(Default)]
@@ -198,6 +199,7 @@ impl ClusterSources {
             scrapes: Mutex::default(),
             named_only: Mutex::default(),
             expected_up: rows::ExpectedRows::default(),
+            node_losses: rows::LossRows::default(),
             name: name.to_owned(),
             clock: clock.clone(),
         })

@@ -35,6 +35,7 @@ pub mod network;
 pub mod node;
 pub mod node_clock;
 pub mod node_interface;
+pub mod node_loss;
 pub mod node_rrd;
 pub mod node_sampling;
 pub mod packages;

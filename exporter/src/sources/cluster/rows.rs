@@ -14,10 +14,13 @@ use crate::pve::endpoints::Endpoint;
 use crate::sources::cached::{Cached, Same};
 use crate::sources::cluster_status::ClusterStatus;
 use crate::sources::guest_config::Configuration;
+use crate::sources::ha_rules::HaRules;
 use crate::sources::ha_status::HaStatus;
 use crate::sources::held::{Dated, Record};
 use crate::sources::metrics_export::NodeSamples;
 use crate::sources::name::SourceName;
+use crate::sources::node_loss::{self, Evidence};
+use crate::sources::replication_jobs::ReplicationJobs;
 use crate::sources::resources::{Resources, StorageRow, TEXT_REMEMBERED};
 use crate::sources::survey::Values;
 use crate::sources::tasks::TaskRows;
@@ -27,6 +30,7 @@ use crate::subjects::expected_up::{self, ExpectedUp};
 use crate::subjects::guest::{Guest, GuestKey};
 use crate::subjects::network::Network;
 use crate::subjects::node::Node;
+use crate::subjects::node_loss::NodeLoss;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::recovery_point::{RecoveryPoint, RecoverySource};
@@ -79,11 +83,24 @@ pub struct Rows {
     pub machines: MachineRows,
     /// The guests that should run.
     pub expected_up: Arc<[ExpectedUp]>,
+    /// What would become of the guests of each node without it.
+    pub node_losses: Arc<[NodeLoss]>,
 }
 
 /// The guests that should run, kept as long as what tells it is the same.
 pub(super) type ExpectedRows =
     Cached<(Same<Resources>, Same<Values<Configuration>>, Option<Same<HaStatus>>), Arc<[ExpectedUp]>>;
+
+/// What would become of guests, kept likewise.
+pub(super) type LossRows = Cached<
+    (
+        Same<Resources>,
+        Same<Values<Configuration>>,
+        Option<Same<ReplicationJobs>>,
+        Option<Same<HaRules>>,
+    ),
+    Arc<[NodeLoss]>,
+>;
 
 impl ClusterSources {
     /// The rows that may be served at this moment.
@@ -145,6 +162,10 @@ impl ClusterSources {
             expected_up: resources
                 .as_ref()
                 .map_or_else(Arc::default, |resources| self.expected_up(resources, shown.interval)),
+            node_losses: resources
+                .as_ref()
+                .filter(|_| granted.as_ref().is_none_or(|granted| granted.lists_guests()))
+                .map_or_else(Arc::default, |resources| self.node_losses(resources, shown.interval)),
             ha,
             tasks: self.tasks.rows(&shown, metrics).filter(|_| self.lists_tasks()),
             volumes: self.volumes.rows(&shown, list.as_deref(), granted.as_deref()),
@@ -177,6 +198,26 @@ impl ClusterSources {
         );
         self.expected_up
             .of(key, || self.find_expected_up(resources, &configurations, ha.as_deref()))
+    }
+
+    fn node_losses(&self, resources: &Arc<Resources>, interval: Duration) -> Arc<[NodeLoss]> {
+        let (configurations, rules) = (self.inventory.configurations(), self.ha.rules(interval));
+        let jobs = self.replication.jobs(interval);
+        let key = (
+            Same(Arc::clone(resources)),
+            Same(Arc::clone(&configurations)),
+            jobs.clone().map(Same),
+            rules.clone().map(Same),
+        );
+        self.node_losses.of(key, || {
+            let evidence = Evidence {
+                resources,
+                configurations: &configurations,
+                jobs: jobs.as_deref().map_or(&[], |jobs| &jobs.jobs),
+                bound: rules.as_deref().map(|rules| &rules.bound),
+            };
+            node_loss::rows(&self.name, evidence)
+        })
     }
 
     fn find_expected_up(

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{
-    BackupRows, ClusterSources, DepthRows, DiskRows, HaRows, InventoryRows, MachineRows, Placed, ReplicationRows,
-    Selection, Shown, StorageHealthRows, VolumeRows,
+    BackupRows, CensusRows, ClusterSources, DepthRows, DiskRows, HaRows, InventoryRows, MachineRows, Placed,
+    ReplicationRows, Selection, Shown, StorageHealthRows, VolumeRows,
 };
 use crate::config::{GuestFilter, Metrics};
 use crate::metrics::labels::Identity;
@@ -81,6 +81,8 @@ pub struct Rows {
     pub disks: DiskRows,
     /// The machines under the cluster.
     pub machines: MachineRows,
+    /// What is set for the cluster as a whole.
+    pub census: CensusRows,
     /// The guests that should run.
     pub expected_up: Arc<[ExpectedUp]>,
     /// What would become of the guests of each node without it.
@@ -132,6 +134,8 @@ impl ClusterSources {
             status: status.as_deref(),
             with_node_status: shown.selection.contains(&SourceName::NodeStatus),
         };
+        let nodes = self.node_rows(&parts, shown.interval);
+        let members = self.status.servable(shown.interval).map(|latest| latest.value);
         let (sources, failures) = self.source_rows(&shown.selection);
         let utc_offsets = self.machines.utc_offsets(shown.interval);
         let (ha, replication) = (self.ha.rows(&shown), self.replication.rows(&shown));
@@ -144,7 +148,8 @@ impl ClusterSources {
                 tls_verification: !self.settings.config.insecure_skip_verify,
             }]),
             apis: self.api_rows(),
-            nodes: self.node_rows(&parts, shown.interval),
+            census: self.census.rows(&shown, members.as_deref(), &nodes),
+            nodes,
             storages: parts
                 .resources
                 .map_or_else(Arc::default, |resources| self.storage_rows(resources, parts.samples)),

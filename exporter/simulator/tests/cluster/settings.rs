@@ -41,7 +41,11 @@ async fn users_have_the_keys_of_pve_and_are_hidden_without_the_privilege() {
     let (user, token) = simulator.token_id().split_once('!').unwrap();
     let own = users.iter().find(|row| row["userid"] == user).unwrap();
     assert_eq!(own["tokens"][0]["tokenid"], token);
-    assert!(rows(&simulator, "pve1", "/access/users").await[0].get("tokens").is_none());
+    assert!(
+        rows(&simulator, "pve1", "/access/users").await[0]
+            .get("tokens")
+            .is_none()
+    );
     simulator.inject("no-permission".parse::<Fault>().unwrap());
     assert!(rows(&simulator, "pve1", path).await.is_empty());
 }

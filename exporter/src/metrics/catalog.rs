@@ -2,6 +2,7 @@
 
 use crate::metrics::own::OWN_METRICS;
 use crate::metrics::table::{Kind, Metric, Subject, Unit};
+use crate::subjects::access::Access;
 use crate::subjects::api::Api;
 use crate::subjects::backup::Backup;
 use crate::subjects::backup_coverage::{BackupCoverage, UncoveredGuest};
@@ -14,6 +15,8 @@ use crate::subjects::ceph_osd::CephOsd;
 use crate::subjects::ceph_pool::CephPool;
 use crate::subjects::certificate::Certificate;
 use crate::subjects::cluster::Cluster;
+use crate::subjects::cluster_inventory::ClusterInventory;
+use crate::subjects::cluster_votes::ClusterVotes;
 use crate::subjects::container::Container;
 use crate::subjects::disk::Disk;
 use crate::subjects::disk_smart::DiskSmart;
@@ -34,7 +37,9 @@ use crate::subjects::lvm::{ThinPool, VolumeGroup};
 use crate::subjects::network::Network;
 use crate::subjects::node::Node;
 use crate::subjects::node_clock::NodeClock;
+use crate::subjects::node_firewall::NodeFirewall;
 use crate::subjects::node_interface::NodeInterface;
+use crate::subjects::node_loss::NodeLoss;
 use crate::subjects::node_rrd::NodeRrd;
 use crate::subjects::node_sampling::NodeSampling;
 use crate::subjects::packages::{NodeUpdates, Package};
@@ -116,6 +121,9 @@ pub fn catalog() -> Vec<Group> {
         group::<Source>(),
         group::<SourceFailure>(),
         group::<Permission>(),
+        group::<ClusterVotes>(),
+        group::<ClusterInventory>(),
+        group::<Access>(),
         group::<HaManager>(),
         group::<HaFencing>(),
         group::<HaRules>(),
@@ -129,6 +137,7 @@ pub fn catalog() -> Vec<Group> {
         group::<BackupFailure>(),
         group::<OrphanedBackups>(),
         group::<Node>(),
+        group::<NodeLoss>(),
         group::<NodeSampling>(),
         group::<NodeRrd>(),
         group::<NodeClock>(),
@@ -138,6 +147,7 @@ pub fn catalog() -> Vec<Group> {
         group::<Subscription>(),
         group::<Certificate>(),
         group::<NodeInterface>(),
+        group::<NodeFirewall>(),
         group::<HaNode>(),
         group::<Disk>(),
         group::<DiskSmart>(),

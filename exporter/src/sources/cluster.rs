@@ -23,6 +23,7 @@ use crate::subjects::cluster::Version;
 use crate::subjects::guest::Guest;
 
 mod backups;
+mod census;
 mod depth;
 mod disks;
 mod ha;
@@ -37,6 +38,7 @@ mod tasks;
 mod volumes;
 
 pub use backups::BackupRows;
+pub use census::CensusRows;
 pub use depth::DepthRows;
 pub use disks::DiskRows;
 pub use ha::HaRows;
@@ -50,6 +52,7 @@ pub use storage::StorageHealthRows;
 pub use volumes::VolumeRows;
 
 use backups::Backups;
+use census::Census;
 use depth::Depth;
 use disks::Disks;
 use ha::Ha;
@@ -117,9 +120,11 @@ pub struct ClusterSources {
     storage_health: StorageHealth,
     disks: Disks,
     machines: Machines,
+    census: Census,
     scrapes: Mutex<Scrapes>,
     named_only: Mutex<Option<(Instant, Arc<[Guest]>)>>,
     expected_up: rows::ExpectedRows,
+    node_losses: rows::LossRows,
 }
 
 #[derive(Default)]
@@ -186,6 +191,7 @@ impl ClusterSources {
                     .is_some_and(|policy| policy.enabled),
             ),
             machines: Machines::new(&wiring, &known),
+            census: Census::new(&wiring, &known, cluster.token_id.as_str()),
             resources,
             status,
             known,
@@ -198,6 +204,7 @@ impl ClusterSources {
             scrapes: Mutex::default(),
             named_only: Mutex::default(),
             expected_up: rows::ExpectedRows::default(),
+            node_losses: rows::LossRows::default(),
             name: name.to_owned(),
             clock: clock.clone(),
         })
@@ -235,6 +242,7 @@ impl ClusterSources {
         sources.extend(self.storage_health.sources());
         sources.extend(self.disks.sources());
         sources.extend(self.machines.sources());
+        sources.extend(self.census.sources());
         sources
     }
 
@@ -253,6 +261,7 @@ impl ClusterSources {
         self.storage_health.find_nodes();
         self.disks.find_nodes();
         self.machines.find_nodes();
+        self.census.find_nodes();
         self.volumes
             .find_places(self.permissions.held().latest().map(|latest| latest.value).as_deref());
         let early = |source| MAIN.contains(&source) || source == SourceName::NodeStatus;

@@ -3,6 +3,7 @@
 //! [`held`] is the one primitive that keeps a value, its age and its outcome, and [`survey`] keeps one for each guest where PVE
 //! has to be asked guest by guest; [`cluster`] brings the sources of one cluster together and puts the rows of a scrape in order.
 
+pub mod access_users;
 pub mod backup_coverage;
 pub mod backup_jobs;
 pub mod backup_log;
@@ -16,10 +17,12 @@ pub mod ceph_status;
 pub mod certificates;
 pub mod cluster;
 pub mod cluster_status;
+pub mod corosync;
 pub mod counters;
 pub mod devices;
 pub mod disk_smart;
 pub mod disks;
+pub mod firewall;
 pub mod guest_config;
 pub mod guest_memory;
 pub mod ha_manager;
@@ -32,15 +35,18 @@ pub mod lvm;
 pub mod lvmthin;
 pub mod lxc;
 pub mod merged;
+pub mod metric_servers;
 pub mod metrics_export;
 pub mod name;
 pub mod netstat;
+pub mod node_loss;
 pub mod node_rrd;
 pub mod node_status;
 pub mod node_time;
 pub mod pace;
 pub mod packages;
 pub mod permissions;
+pub mod placement;
 pub mod plain_name;
 pub mod qemu;
 pub mod replication;

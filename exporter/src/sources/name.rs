@@ -90,11 +90,21 @@ pub enum SourceName {
     Certificates,
     /// `GET /nodes/{node}/network`.
     Interfaces,
+    /// `GET /cluster/config/nodes` and `GET /cluster/config/qdevice`.
+    Corosync,
+    /// `GET /access/users`.
+    AccessUsers,
+    /// `GET /cluster/firewall/options`.
+    Firewall,
+    /// `GET /nodes/{node}/firewall/options`.
+    NodeFirewall,
+    /// `GET /cluster/metrics/server`.
+    MetricServers,
 }
 
 impl SourceName {
     /// Every source, in the order of documentation and exposition.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 44] = [
         Self::Resources,
         Self::MetricsExport,
         Self::ClusterStatus,
@@ -134,6 +144,11 @@ impl SourceName {
         Self::Subscriptions,
         Self::Certificates,
         Self::Interfaces,
+        Self::Corosync,
+        Self::AccessUsers,
+        Self::Firewall,
+        Self::NodeFirewall,
+        Self::MetricServers,
     ];
 
     /// The name as in labels, parameters and configuration.
@@ -179,6 +194,11 @@ impl SourceName {
             Self::Subscriptions => "subscriptions",
             Self::Certificates => "certificates",
             Self::Interfaces => "interfaces",
+            Self::Corosync => "corosync",
+            Self::AccessUsers => "access_users",
+            Self::Firewall => "firewall",
+            Self::NodeFirewall => "node_firewall",
+            Self::MetricServers => "metric_servers",
         }
     }
 
@@ -225,6 +245,11 @@ impl SourceName {
             Self::Subscriptions => "/nodes/{node}/subscription",
             Self::Certificates => "/nodes/{node}/certificates/info",
             Self::Interfaces => "/nodes/{node}/network",
+            Self::Corosync => "/cluster/config/nodes",
+            Self::AccessUsers => "/access/users?full=1",
+            Self::Firewall => "/cluster/firewall/options",
+            Self::NodeFirewall => "/nodes/{node}/firewall/options",
+            Self::MetricServers => "/cluster/metrics/server",
         }
     }
 
@@ -245,9 +270,12 @@ impl SourceName {
             | Self::NodeRrd
             | Self::NodeTime
             | Self::Services
-            | Self::Interfaces => Duration::from_secs(300),
+            | Self::Interfaces
+            | Self::Corosync => Duration::from_secs(300),
             Self::BackupVolumes => Duration::from_secs(1800),
-            Self::Version | Self::Permissions | Self::HaRules | Self::GuestConfig => Duration::from_secs(3600),
+            Self::Version | Self::Permissions | Self::HaRules | Self::GuestConfig | Self::AccessUsers => {
+                Duration::from_secs(3600)
+            }
             Self::CephStatus => Duration::from_secs(60),
             Self::Zfs | Self::Lvm | Self::Lvmthin | Self::StorageConfig | Self::CephOsds | Self::CephPools => {
                 Duration::from_secs(300)
@@ -258,7 +286,10 @@ impl SourceName {
             | Self::DiskSmart
             | Self::Packages
             | Self::Subscriptions
-            | Self::Certificates => Duration::from_secs(6 * 3600),
+            | Self::Certificates
+            | Self::Firewall
+            | Self::NodeFirewall
+            | Self::MetricServers => Duration::from_secs(6 * 3600),
         }
     }
 
@@ -290,6 +321,11 @@ impl SourceName {
                 | Self::Subscriptions
                 | Self::Certificates
                 | Self::Interfaces
+                | Self::Corosync
+                | Self::AccessUsers
+                | Self::Firewall
+                | Self::NodeFirewall
+                | Self::MetricServers
         )
     }
 
@@ -350,7 +386,9 @@ impl SourceName {
             | Self::Packages
             | Self::Subscriptions
             | Self::Certificates
-            | Self::Interfaces => &[Self::Resources],
+            | Self::Interfaces
+            | Self::NodeFirewall => &[Self::Resources],
+            Self::Corosync => &[Self::ClusterStatus],
             _ => &[],
         }
     }
@@ -393,7 +431,10 @@ impl SourceName {
             | Self::HaManager
             | Self::HaStatus
             | Self::HaRules
-            | Self::DiskSmart => &[("Sys.Audit", "/")],
+            | Self::DiskSmart
+            | Self::Corosync
+            | Self::Firewall
+            | Self::MetricServers => &[("Sys.Audit", "/")],
             Self::BackupCoverage => &[("Sys.Audit", "/"), ("VM.Audit", "/vms")],
             Self::NodeStatus
             | Self::TaskArchive
@@ -404,7 +445,9 @@ impl SourceName {
             | Self::NodeTime
             | Self::Services
             | Self::Packages
-            | Self::Subscriptions => &[("Sys.Audit", "/nodes")],
+            | Self::Subscriptions
+            | Self::NodeFirewall => &[("Sys.Audit", "/nodes")],
+            Self::AccessUsers => &[("Sys.Audit", "/access/groups")],
             // Without it bridges are left out.
             Self::Interfaces => &[("SDN.Audit", "/sdn")],
             Self::ReplicationJobs

@@ -44,6 +44,10 @@ impl Pace {
                     | SourceName::Packages
                     | SourceName::Subscriptions
                     | SourceName::Certificates
+                    | SourceName::AccessUsers
+                    | SourceName::Firewall
+                    | SourceName::NodeFirewall
+                    | SourceName::MetricServers
             ),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! A field that is `None` is not known and gives no sample. Subjects do no I/O and know nothing of JSON.
 
+pub mod access;
 pub mod api;
 pub mod backup;
 pub mod backup_coverage;
@@ -14,6 +15,8 @@ pub mod ceph_osd;
 pub mod ceph_pool;
 pub mod certificate;
 pub mod cluster;
+pub mod cluster_inventory;
+pub mod cluster_votes;
 pub mod container;
 pub mod disk;
 pub mod disk_smart;
@@ -34,7 +37,9 @@ pub mod lvm;
 pub mod network;
 pub mod node;
 pub mod node_clock;
+pub mod node_firewall;
 pub mod node_interface;
+pub mod node_loss;
 pub mod node_rrd;
 pub mod node_sampling;
 pub mod packages;

@@ -30,6 +30,7 @@ const BELONG: &[(&str, &[&str])] = &[
             "pve_node_root_usage",
             "pve_backup_volumes",
             "pve_backup_orphaned",
+            "pve_node_loss_",
         ],
     ),
     // The nodes' own status stands in for it here and there.
@@ -49,6 +50,7 @@ const BELONG: &[(&str, &[&str])] = &[
             "pve_cluster_info",
             "pve_cluster_quorate",
             "pve_cluster_nodes",
+            "pve_cluster_votes_online",
             // The number and the address of a node.
             "pve_node_info",
         ],
@@ -64,6 +66,7 @@ const BELONG: &[(&str, &[&str])] = &[
             "pve_node_memory_free",
             "pve_node_memory_ksm",
             "pve_node_root_available",
+            "pve_cluster_versions",
         ],
     ),
     ("version", &["pve_version_info"]),
@@ -100,8 +103,11 @@ const BELONG: &[(&str, &[&str])] = &[
             "pve_guest_expected_up",
         ],
     ),
-    ("ha_rules", &["pve_ha_rules", "pve_ha_groups"]),
-    ("replication_jobs", &["pve_replication_info", "pve_replication_enabled"]),
+    ("ha_rules", &["pve_ha_rules", "pve_ha_groups", "pve_node_loss_"]),
+    (
+        "replication_jobs",
+        &["pve_replication_info", "pve_replication_enabled", "pve_node_loss_"],
+    ),
     (
         "replication",
         &[
@@ -132,9 +138,15 @@ const BELONG: &[(&str, &[&str])] = &[
             "pve_guest_created_",
             "pve_guest_drive_",
             "pve_guest_expected_up",
+            "pve_node_loss_",
         ],
     ),
     ("snapshots", &["pve_guest_snapshot", "pve_snapshot_"]),
+    ("corosync", &["pve_cluster_votes_", "pve_cluster_qdevice_"]),
+    ("access_users", &["pve_access_"]),
+    ("firewall", &["pve_firewall_"]),
+    ("node_firewall", &["pve_node_firewall_"]),
+    ("metric_servers", &["pve_cluster_metric_servers"]),
 ];
 
 /// The drives as they are configured. What they do is counted.

@@ -41,6 +41,11 @@ sources! {
     netstat: "/nodes/*/netstat";
     guest_config: "/nodes/*/*/*/pending";
     snapshots: "/nodes/*/*/*/snapshot";
+    corosync: "/cluster/config/nodes";
+    access_users: "/access/users";
+    firewall: "/cluster/firewall/options";
+    node_firewall: "/nodes/*/firewall/options";
+    metric_servers: "/cluster/metrics/server";
 }
 
 /// Whether it is read guest by guest.

@@ -1,20 +1,24 @@
 //! The endpoints of the API: one file each, and the table of them all.
 
 mod access_permissions;
+mod access_users;
 mod apt_versions;
 mod ceph;
 mod cluster_backup;
 mod cluster_backup_info;
+mod cluster_config;
 mod cluster_ha_groups;
 mod cluster_ha_manager_status;
 mod cluster_ha_resources;
 mod cluster_ha_rules;
 mod cluster_ha_status_current;
 mod cluster_metrics_export;
+mod cluster_metrics_server;
 mod cluster_replication;
 mod cluster_resources;
 mod cluster_status;
 mod cluster_tasks;
+mod firewall_options;
 mod guest_pending;
 mod guest_snapshot;
 mod machine_monitor;
@@ -56,6 +60,7 @@ use crate::{
 /// Every endpoint that the simulator knows. Others are answered as PVE answers a path that does not exist.
 const ENDPOINTS: &[&Endpoint] = &[
     &access_permissions::ENDPOINT,
+    &access_users::ENDPOINT,
     &ceph::CLUSTER_STATUS,
     &ceph::OSDS,
     &ceph::POOLS,
@@ -63,16 +68,21 @@ const ENDPOINTS: &[&Endpoint] = &[
     &apt_versions::ENDPOINT,
     &cluster_backup::ENDPOINT,
     &cluster_backup_info::ENDPOINT,
+    &cluster_config::NODES,
+    &cluster_config::QDEVICE,
     &cluster_ha_groups::ENDPOINT,
     &cluster_ha_manager_status::ENDPOINT,
     &cluster_ha_resources::ENDPOINT,
     &cluster_ha_rules::ENDPOINT,
     &cluster_ha_status_current::ENDPOINT,
     &cluster_metrics_export::ENDPOINT,
+    &cluster_metrics_server::ENDPOINT,
     &cluster_replication::ENDPOINT,
     &cluster_resources::ENDPOINT,
     &cluster_status::ENDPOINT,
     &cluster_tasks::ENDPOINT,
+    &firewall_options::CLUSTER,
+    &firewall_options::NODE,
     &guest_pending::CONTAINER,
     &guest_pending::MACHINE,
     &guest_snapshot::CONTAINER,

@@ -25,6 +25,8 @@ mod recorded_tasks;
 #[cfg(test)]
 mod replication;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod shape;
 #[cfg(test)]
 mod storage_health;

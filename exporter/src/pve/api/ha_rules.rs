@@ -14,6 +14,21 @@ pub struct Row<'a> {
     /// `rule`: its name.
     #[serde(borrow, deserialize_with = "perl::text")]
     pub rule: Cow<'a, str>,
+    /// `type`: `node-affinity` or `resource-affinity`.
+    #[serde(rename = "type", borrow, deserialize_with = "perl::text")]
+    pub kind: Cow<'a, str>,
+    /// `resources`: the services, such as `vm:100,ct:101`.
+    #[serde(borrow, deserialize_with = "perl::text")]
+    pub resources: Cow<'a, str>,
+    /// `nodes`, of node affinity: with priorities, such as `pve1:2,pve2`.
+    #[serde(borrow, deserialize_with = "perl::text")]
+    pub nodes: Cow<'a, str>,
+    /// `strict`, of node affinity: whether no other node will do.
+    #[serde(deserialize_with = "perl::truth")]
+    pub strict: Option<bool>,
+    /// `disable`: absent where it is in force.
+    #[serde(deserialize_with = "perl::truth")]
+    pub disable: Option<bool>,
 }
 
 /// Gives each row to `each`; returns how many rows were damaged.

@@ -1,22 +1,26 @@
 //! The wire types, one file for each endpoint. They hold what PVE sends, as tolerant as [`crate::pve::perl`] makes them.
 
 pub mod access_permissions;
+pub mod access_users;
 pub mod apt_versions;
 pub mod ceph_osds;
 pub mod ceph_pools;
 pub mod ceph_status;
 pub mod cluster_backup;
+pub mod cluster_config;
 pub mod cluster_metrics_export;
 pub mod cluster_resources;
 pub mod cluster_status;
 pub mod disk_smart;
 pub mod disks_list;
+pub mod firewall_options;
 pub mod guest_pending;
 pub mod guest_snapshots;
 pub mod ha_groups;
 pub mod ha_manager_status;
 pub mod ha_rules;
 pub mod ha_status;
+pub mod metric_servers;
 pub mod node_certificates;
 pub mod node_lvm;
 pub mod node_lvmthin;

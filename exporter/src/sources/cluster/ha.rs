@@ -77,6 +77,11 @@ impl Ha {
         Some(self.status.servable(interval)?.value)
     }
 
+    /// Its rules, likewise.
+    pub(super) fn rules(&self, interval: Duration) -> Option<Arc<HaRules>> {
+        Some(self.rules.servable(interval)?.value)
+    }
+
     /// What they bring.
     pub(super) fn rows(&self, shown: &Shown<'_>) -> HaRows {
         let manager = shown.whole(&self.manager).map(|latest| latest.value);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Known, Shown};
 use crate::pve::client::Client;
@@ -72,6 +72,11 @@ impl Replication {
             let nodes = self.known.nodes(false).into_iter().filter(|node| owners.contains(node));
             self.states.set_nodes(&nodes.collect::<Vec<_>>());
         }
+    }
+
+    /// The jobs, whatever the scrape selects; none while they are not known.
+    pub(super) fn jobs(&self, interval: Duration) -> Option<Arc<ReplicationJobs>> {
+        Some(self.jobs.servable(interval)?.value)
     }
 
     /// What they bring.

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{
-    BackupRows, ClusterSources, DepthRows, DiskRows, HaRows, InventoryRows, MachineRows, Placed, ReplicationRows,
-    Selection, Shown, StorageHealthRows, VolumeRows,
+    BackupRows, CensusRows, ClusterSources, DepthRows, DiskRows, HaRows, InventoryRows, MachineRows, Placed,
+    ReplicationRows, Selection, Shown, StorageHealthRows, VolumeRows,
 };
 use crate::config::{GuestFilter, Metrics};
 use crate::metrics::labels::Identity;
@@ -14,10 +14,13 @@ use crate::pve::endpoints::Endpoint;
 use crate::sources::cached::{Cached, Same};
 use crate::sources::cluster_status::ClusterStatus;
 use crate::sources::guest_config::Configuration;
+use crate::sources::ha_rules::HaRules;
 use crate::sources::ha_status::HaStatus;
 use crate::sources::held::{Dated, Record};
 use crate::sources::metrics_export::NodeSamples;
 use crate::sources::name::SourceName;
+use crate::sources::node_loss::{self, Evidence};
+use crate::sources::replication_jobs::ReplicationJobs;
 use crate::sources::resources::{Resources, StorageRow, TEXT_REMEMBERED};
 use crate::sources::survey::Values;
 use crate::sources::tasks::TaskRows;
@@ -27,6 +30,7 @@ use crate::subjects::expected_up::{self, ExpectedUp};
 use crate::subjects::guest::{Guest, GuestKey};
 use crate::subjects::network::Network;
 use crate::subjects::node::Node;
+use crate::subjects::node_loss::NodeLoss;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::recovery_point::{RecoveryPoint, RecoverySource};
@@ -77,13 +81,28 @@ pub struct Rows {
     pub disks: DiskRows,
     /// The machines under the cluster.
     pub machines: MachineRows,
+    /// What is set for the cluster as a whole.
+    pub census: CensusRows,
     /// The guests that should run.
     pub expected_up: Arc<[ExpectedUp]>,
+    /// What would become of the guests of each node without it.
+    pub node_losses: Arc<[NodeLoss]>,
 }
 
 /// The guests that should run, kept as long as what tells it is the same.
 pub(super) type ExpectedRows =
     Cached<(Same<Resources>, Same<Values<Configuration>>, Option<Same<HaStatus>>), Arc<[ExpectedUp]>>;
+
+/// What would become of guests, kept likewise.
+pub(super) type LossRows = Cached<
+    (
+        Same<Resources>,
+        Same<Values<Configuration>>,
+        Option<Same<ReplicationJobs>>,
+        Option<Same<HaRules>>,
+    ),
+    Arc<[NodeLoss]>,
+>;
 
 impl ClusterSources {
     /// The rows that may be served at this moment.
@@ -115,6 +134,8 @@ impl ClusterSources {
             status: status.as_deref(),
             with_node_status: shown.selection.contains(&SourceName::NodeStatus),
         };
+        let nodes = self.node_rows(&parts, shown.interval);
+        let members = self.status.servable(shown.interval).map(|latest| latest.value);
         let (sources, failures) = self.source_rows(&shown.selection);
         let utc_offsets = self.machines.utc_offsets(shown.interval);
         let (ha, replication) = (self.ha.rows(&shown), self.replication.rows(&shown));
@@ -127,7 +148,8 @@ impl ClusterSources {
                 tls_verification: !self.settings.config.insecure_skip_verify,
             }]),
             apis: self.api_rows(),
-            nodes: self.node_rows(&parts, shown.interval),
+            census: self.census.rows(&shown, members.as_deref(), &nodes),
+            nodes,
             storages: parts
                 .resources
                 .map_or_else(Arc::default, |resources| self.storage_rows(resources, parts.samples)),
@@ -145,6 +167,10 @@ impl ClusterSources {
             expected_up: resources
                 .as_ref()
                 .map_or_else(Arc::default, |resources| self.expected_up(resources, shown.interval)),
+            node_losses: resources
+                .as_ref()
+                .filter(|_| granted.as_ref().is_none_or(|granted| granted.lists_guests()))
+                .map_or_else(Arc::default, |resources| self.node_losses(resources, shown.interval)),
             ha,
             tasks: self.tasks.rows(&shown, metrics).filter(|_| self.lists_tasks()),
             volumes: self.volumes.rows(&shown, list.as_deref(), granted.as_deref()),
@@ -177,6 +203,26 @@ impl ClusterSources {
         );
         self.expected_up
             .of(key, || self.find_expected_up(resources, &configurations, ha.as_deref()))
+    }
+
+    fn node_losses(&self, resources: &Arc<Resources>, interval: Duration) -> Arc<[NodeLoss]> {
+        let (configurations, rules) = (self.inventory.configurations(), self.ha.rules(interval));
+        let jobs = self.replication.jobs(interval);
+        let key = (
+            Same(Arc::clone(resources)),
+            Same(Arc::clone(&configurations)),
+            jobs.clone().map(Same),
+            rules.clone().map(Same),
+        );
+        self.node_losses.of(key, || {
+            let evidence = Evidence {
+                resources,
+                configurations: &configurations,
+                jobs: jobs.as_deref().map_or(&[], |jobs| &jobs.jobs),
+                bound: rules.as_deref().map(|rules| &rules.bound),
+            };
+            node_loss::rows(&self.name, evidence)
+        })
     }
 
     fn find_expected_up(

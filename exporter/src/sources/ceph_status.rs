@@ -147,11 +147,11 @@ mod tests {
         ));
         let [ceph] = &*status.ceph else { panic!("{status:?}") };
         assert_eq!(ceph.health, Some("HEALTH_WARN"));
-        assert_eq!((ceph.osds, ceph.osds_up, ceph.osds_in), (Some(6), Some(6), Some(6)));
+        assert_eq!((ceph.osds, ceph.osds_up, ceph.osds_in), (Some(3), Some(2), Some(2)));
         assert_eq!((ceph.monitors, ceph.monitors_in_quorum), (Some(3), Some(3)));
         assert_eq!(
             (ceph.objects, ceph.objects_degraded, ceph.misplaced_ratio),
-            (Some(123_456), None, None)
+            (Some(123_456), Some(61_728), Some(1200.0 / 370_368.0))
         );
         assert_eq!(
             (ceph.size, ceph.usage, ceph.available),
@@ -161,10 +161,16 @@ mod tests {
                 Some(4_465_432_109_877)
             )
         );
-        let [check] = &*status.checks else { panic!("{status:?}") };
+        let [unfound, near_full, degraded] = &*status.checks else {
+            panic!("{status:?}")
+        };
         assert_eq!(
-            labels(&check.identity),
-            r#"pve_cluster="main",check="OSD_NEARFULL",severity="HEALTH_WARN""#
+            [unfound, near_full, degraded].map(|check| labels(&check.identity)),
+            [
+                r#"pve_cluster="main",check="OBJECT_UNFOUND",severity="HEALTH_WARN""#,
+                r#"pve_cluster="main",check="OSD_NEARFULL",severity="HEALTH_WARN""#,
+                r#"pve_cluster="main",check="PG_DEGRADED",severity="HEALTH_WARN""#
+            ]
         );
         let states: Vec<_> = status
             .placement_groups
@@ -174,8 +180,9 @@ mod tests {
         assert_eq!(
             states,
             [
-                (r#"pve_cluster="main",state="active+clean""#, 128),
-                (r#"pve_cluster="main",state="active+clean+scrubbing""#, 1)
+                (r#"pve_cluster="main",state="active+clean""#, 63),
+                (r#"pve_cluster="main",state="active+clean+scrubbing""#, 1),
+                (r#"pve_cluster="main",state="active+undersized+degraded""#, 65)
             ]
         );
         assert_eq!(status.damaged_rows, 0);

@@ -38,7 +38,7 @@ pub struct NodeDisks {
 pub async fn fetch(client: &Client, cluster: &str, node: &Arc<str>, with_smart: bool) -> Result<NodeDisks, ApiError> {
     if with_smart {
         match read(client, cluster, node, true).await {
-            Err(ApiError::Timeout { .. } | ApiError::Status { .. }) => {}
+            Err(ApiError::Timeout { .. } | ApiError::Status { .. } | ApiError::Resting(_)) => {}
             outcome => return outcome,
         }
     }

@@ -107,8 +107,10 @@ impl Machines {
             let clock = clock.clone();
             async move { node_time::fetch(&client, &cluster, &node, &clock).await }
         });
-        let services = behind(wiring, SourceName::Services, |client, cluster, node| async move {
-            services::fetch(&client, &cluster, &node).await
+        let nodes = Arc::clone(known);
+        let services = behind(wiring, SourceName::Services, move |client, cluster, node| {
+            let alone = nodes.nodes(false).len() < 2;
+            async move { services::fetch(&client, &cluster, &node, alone).await }
         });
         let packages = behind(wiring, SourceName::Packages, |client, cluster, node| async move {
             packages::fetch(&client, &cluster, &node).await

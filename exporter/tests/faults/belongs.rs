@@ -187,8 +187,8 @@ const BELONG: &[(&str, &[&str])] = &[
     ),
     ("ceph_osds", &["pve_ceph_osd_", "pve_ceph_flag"]),
     ("ceph_pools", &["pve_ceph_pool_"]),
+    // Only disks that are listed have readings of their own.
     ("disks", &["pve_disk_"]),
-    // What the list tells as well is there without it, or says less.
     ("disk_smart", &["pve_disk_"]),
     ("node_rrd", &["pve_node_pressure_", "pve_node_zfs_arc_"]),
     (
@@ -214,6 +214,7 @@ const BELONG: &[(&str, &[&str])] = &[
     ("subscriptions", &["pve_subscription_"]),
     ("certificates", &["pve_certificate_"]),
     ("interfaces", &["pve_node_interface_"]),
+    ("pci_devices", &["pve_node_pci_"]),
     ("corosync", &["pve_cluster_votes_", "pve_cluster_qdevice_"]),
     ("access_users", &["pve_access_"]),
     ("firewall", &["pve_firewall_"]),
@@ -234,9 +235,6 @@ const LISTED: [&str; 3] = [
     "pve_disk_capacity_bytes",
     "pve_disk_rotations_per_minute",
 ];
-
-/// What it tells as well where it asks the disks.
-const LISTED_WITH_SMART: [&str; 2] = ["pve_disk_health", "pve_disk_life_used_ratio"];
 
 /// Whether `sample` comes from `source`, if not from it alone.
 pub(crate) fn of(source: &str, sample: &Sample) -> bool {
@@ -265,12 +263,8 @@ pub(crate) fn of_any(sources: &[&str], sample: &Sample) -> bool {
 
 /// Whether `sample` would not be there without `source`.
 pub(crate) fn of_alone(source: &str, sample: &Sample) -> bool {
-    // Only disks that are listed have readings of their own.
-    let reading = source == "disk_smart" && !LISTED_WITH_SMART.contains(&&*sample.name);
-    let other = |(owner, _): &(&str, _)| {
-        *owner != source && !(reading && *owner == "disks") && of(owner, sample)
-    };
-    of(source, sample) && !BELONG.iter().any(other)
+    let other = |(owner, _): &(&str, _)| *owner != source && of(owner, sample);
+    of(source, sample) && (source == "disk_smart" || !BELONG.iter().any(other))
 }
 
 /// Whether the sample has the label `node` with this value.

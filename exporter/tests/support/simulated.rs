@@ -19,6 +19,9 @@ use pve_simulator::{Fault, FaultId, Options, Simulator};
 use super::exporters::{checked, scrape, text, with_clock, with_config};
 use super::strict::{Exposition, Sample};
 
+/// When a cluster begins whose time stands still, in Unix seconds.
+pub const START: u64 = 1_786_800_000;
+
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -74,9 +77,12 @@ impl Simulated {
     }
 
     /// One with other options, and the configuration changed. Its cluster is `main`, and drives and interfaces have counters.
-    /// Where the options say when the cluster starts, the exporter's clock starts then as well.
     pub async fn with(options: Options, change: impl FnOnce(&mut Config)) -> Self {
-        let clock = options.starts_at.map_or_else(Clock::default, Clock::starting_at);
+        Self::by(Clock::default(), options, change).await
+    }
+
+    /// The same, by a clock of the test's.
+    pub async fn by(clock: Clock, options: Options, change: impl FnOnce(&mut Config)) -> Self {
         let simulator = Simulator::start(options).await.unwrap();
         let exporter = with_clock(&[("main", cluster(&simulator))], &clock, |config| {
             config.metrics.guest_drives = true;

@@ -11,9 +11,7 @@ use pve_simulator::Options;
 
 use crate::belongs::{of_alone, of_any, of_guest_on, on};
 use crate::support::exporters::scrape;
-use crate::support::simulated::{
-    START, Simulated, differences, failures, options, samples, series, source_up, sources_down,
-};
+use crate::support::simulated::{START, Simulated, differences, failures, options, samples, series, sources_down};
 use crate::support::strict::{Exposition, Sample};
 
 /// A way to fail, before the path, and the reason that is given.
@@ -159,6 +157,11 @@ async fn start(source: SourceName) -> Simulated {
 async fn check(source: SourceName, path: &str) {
     let pve = start(source).await;
     pve.settle().await;
+    if source == SourceName::DiskSmart {
+        let number = |seen: &Exposition, name| seen.samples(name).count();
+        let asked = |seen: &Exposition| number(seen, "pve_disk_temperature_celsius") == number(seen, "pve_disk_info");
+        pve.until_read(source, "each disk is asked", asked).await;
+    }
     for (fault, reason) in FAULTS {
         fails_and_recovers(&pve, source, &format!("{fault}:{path}"), reason).await;
     }
@@ -232,20 +235,19 @@ async fn fails_and_recovers(pve: &Simulated, source: SourceName, fault: &str, re
 /// Ceph is asked of one node, and of another one where that fails.
 #[tokio::test]
 async fn ceph_is_told_by_another_node() {
-    let pve = start(SourceName::CephStatus).await;
-    let before = pve.settle().await;
+    let source = SourceName::CephStatus;
     for (fault, reason) in [("status=500", "status"), ("hang", "timeout")] {
-        let id = pve.inject(&format!("{fault}:pve1:/nodes/*/ceph/*")).await;
+        let pve = start(source).await;
+        let before = pve.settle().await;
+        pve.inject(&format!("{fault}:pve1:/nodes/*/ceph/*")).await;
         pve.age(15);
         pve.until(fault, |seen| failures(seen, "ceph_status", "", reason) == 1.0)
             .await;
         let seen = pve
-            .until_read(SourceName::Services, fault, |seen| {
-                source_up(seen, "ceph_status", "") == Some(1.0) && differences(&before, seen).is_empty()
-            })
+            .until_read(SourceName::Services, fault, |seen| sources_down(seen).is_empty())
             .await;
+        assert_eq!(changes(source, &before, &seen).len(), 0, "{fault}");
         assert_eq!(failures(&seen, "ceph_status", "", reason), 1.0, "{fault}");
-        pve.simulator.clear(id);
     }
 }
 
@@ -311,6 +313,8 @@ impl Simulated {
             if condition(&seen) {
                 return seen;
             }
+            // What is under way would be as old as its beginning.
+            self.idle().await;
             self.pass(source, at_once);
             for second in 0..one_by_one {
                 if second % 8 == 0 {

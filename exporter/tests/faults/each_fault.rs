@@ -44,15 +44,40 @@ enum Fails {
 use Fails::{AllOf, At, EachNode, Everything, Whole};
 
 /// The sources that ask each node again and again.
-const OF_NODES: [&str; 6] = ["node_status", "qemu", "lxc", "netstat", "replication", "backup_volumes"];
+const OF_NODES: [&str; 21] = [
+    "node_status",
+    "qemu",
+    "lxc",
+    "netstat",
+    "replication",
+    "backup_volumes",
+    "zfs",
+    "zfs_detail",
+    "lvm",
+    "lvmthin",
+    "disks",
+    "node_time",
+    "services",
+    "packages",
+    "subscriptions",
+    "certificates",
+    "interfaces",
+    "pci_devices",
+    "node_firewall",
+    "disk_smart",
+    "node_rrd",
+];
 
-/// The sources that ask when there is something to ask, so that a fault may never be met.
-const NOW_AND_THEN: [&str; 5] = [
+/// The sources that ask when there is something to ask, so that a fault may never be met: where there is no ZFS, it is looked
+/// for every hour.
+const NOW_AND_THEN: [&str; 7] = [
     "task_archive",
     "backup_logs",
     "backup_volumes",
     "guest_config",
     "snapshots",
+    "zfs",
+    "zfs_detail",
 ];
 
 const NONE: fn(&Exposition, &Sample) -> bool = |_, _| false;

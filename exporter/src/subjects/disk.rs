@@ -79,13 +79,13 @@ impl Subject for Disk {
         Metric::state(
             "pve_disk_health",
             &["health"],
-            "What the disk says of itself: ok, failing, or unknown for one without SMART; only with metrics.disk_smart, since asking wakes a disk that sleeps; /nodes/{node}/disks/smart health, else /nodes/{node}/disks/list health.",
+            "What the disk says of itself: ok, failing, or unknown for one without SMART; only with sources.disk_smart, since asking wakes a disk that sleeps; /nodes/{node}/disks/smart health, else /nodes/{node}/disks/list health.",
             |disk| disk.health,
         ),
         Metric::gauge(
             "pve_disk_life_used_ratio",
             Unit::Ratio,
-            "Share of its rated life that a solid-state disk has used up, more than 1 beyond that; only with metrics.disk_smart; /nodes/{node}/disks/list wearout, which is what is left.",
+            "Share of its rated life that a solid-state disk has used up, more than 1 beyond that; only with sources.disk_smart; /nodes/{node}/disks/list wearout, which is what is left.",
             |disk| disk.life_used.map(Into::into),
         ),
     ];

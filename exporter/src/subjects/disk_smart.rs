@@ -59,7 +59,7 @@ pub struct Readings {
 
 impl Subject for DiskSmart {
     const NAME: &'static str = "disk's own readings";
-    const ROWS: &'static str = "one per disk that has SMART, only with metrics.disk_smart; the disks of a node are asked one after the other, every six hours by default, and one that sleeps is woken by it";
+    const ROWS: &'static str = "one per disk that has SMART, only with sources.disk_smart; the disks of a node are asked one after the other, every six hours by default, and one that sleeps is woken by it";
     const LABELS: &'static [&'static str] = &["pve_cluster", "node", "device"];
     const TABLE: &'static [Metric<Self>] = &[
         Metric::gauge(

@@ -44,6 +44,7 @@ impl Pace {
                     | SourceName::Packages
                     | SourceName::Subscriptions
                     | SourceName::Certificates
+                    | SourceName::PciDevices
                     | SourceName::AccessUsers
                     | SourceName::Firewall
                     | SourceName::NodeFirewall

@@ -1,4 +1,5 @@
-//! The machines under the cluster: pressure, clock, services, packages, subscription, certificates and network of each node.
+//! The machines under the cluster: pressure, clock, services, packages, subscription, certificates, network and PCI devices of each
+//! node.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,6 +20,7 @@ use crate::sources::node_rrd::{self, NodeMinute};
 use crate::sources::node_time;
 use crate::sources::pace::Pace;
 use crate::sources::packages::{self, NodePackages};
+use crate::sources::pci_devices::{self, NodePciDevices};
 use crate::sources::resources::Resources;
 use crate::sources::services::{self, NodeServices};
 use crate::sources::source::{Outcome, PerNode, Source, Wiring};
@@ -31,6 +33,7 @@ use crate::subjects::node_interface::NodeInterface;
 use crate::subjects::node_rrd::NodeRrd;
 use crate::subjects::node_sampling::NodeSampling;
 use crate::subjects::packages::{NodeUpdates, Package};
+use crate::subjects::pci_devices::PciDevices;
 use crate::subjects::service::Service;
 use crate::subjects::subscription::Subscription;
 
@@ -48,6 +51,7 @@ pub(super) struct Machines {
     subscriptions: Behind<Subscription>,
     certificates: Behind<NodeCertificates>,
     interfaces: Behind<NodeInterfaces>,
+    pci_devices: Behind<NodePciDevices>,
     stalled: Mutex<Stalled>,
     joined: JoinedRows,
 }
@@ -62,6 +66,7 @@ struct JoinedRows {
     subscriptions: Joined<Subscription>,
     certificates: Joined<Certificate>,
     interfaces: Joined<NodeInterface>,
+    pci_devices: Joined<PciDevices>,
 }
 
 /// The rows.
@@ -85,6 +90,8 @@ pub struct MachineRows {
     pub certificates: Arc<[Certificate]>,
     /// Network interfaces.
     pub interfaces: Arc<[NodeInterface]>,
+    /// PCI devices.
+    pub pci_devices: Arc<[PciDevices]>,
 }
 
 impl Machines {
@@ -100,8 +107,10 @@ impl Machines {
             let clock = clock.clone();
             async move { node_time::fetch(&client, &cluster, &node, &clock).await }
         });
-        let services = behind(wiring, SourceName::Services, |client, cluster, node| async move {
-            services::fetch(&client, &cluster, &node).await
+        let nodes = Arc::clone(known);
+        let services = behind(wiring, SourceName::Services, move |client, cluster, node| {
+            let alone = nodes.nodes(false).len() < 2;
+            async move { services::fetch(&client, &cluster, &node, alone).await }
         });
         let packages = behind(wiring, SourceName::Packages, |client, cluster, node| async move {
             packages::fetch(&client, &cluster, &node).await
@@ -115,6 +124,9 @@ impl Machines {
         let interfaces = behind(wiring, SourceName::Interfaces, |client, cluster, node| async move {
             interfaces::fetch(&client, &cluster, &node).await
         });
+        let pci_devices = behind(wiring, SourceName::PciDevices, |client, cluster, node| async move {
+            pci_devices::fetch(&client, &cluster, &node).await
+        });
         Self {
             cluster,
             known: Arc::clone(known),
@@ -127,13 +139,14 @@ impl Machines {
             subscriptions,
             certificates: certificates.damaged_by(|value| Some(value.damaged_rows)),
             interfaces: interfaces.damaged_by(|value| Some(value.damaged_rows)),
+            pci_devices: pci_devices.damaged_by(|value| Some(value.damaged_rows)),
             stalled: Mutex::default(),
             joined: JoinedRows::default(),
         }
     }
 
     /// Its sources.
-    pub(super) fn sources(&self) -> [&dyn Source; 7] {
+    pub(super) fn sources(&self) -> [&dyn Source; 8] {
         [
             &self.minutes,
             &self.clocks,
@@ -142,6 +155,7 @@ impl Machines {
             &self.subscriptions,
             &self.certificates,
             &self.interfaces,
+            &self.pci_devices,
         ]
     }
 
@@ -156,6 +170,7 @@ impl Machines {
         self.subscriptions.source.set_nodes(&nodes);
         self.certificates.source.set_nodes(&nodes);
         self.interfaces.source.set_nodes(&nodes);
+        self.pci_devices.source.set_nodes(&nodes);
     }
 
     /// What they bring. `resources` are those that may be served.
@@ -182,6 +197,9 @@ impl Machines {
             interfaces: joined
                 .interfaces
                 .of(&shown.nodes(&self.interfaces.source), |node| &node.interfaces),
+            pci_devices: joined
+                .pci_devices
+                .of(&shown.nodes(&self.pci_devices.source), |node| &node.classes),
         }
     }
 

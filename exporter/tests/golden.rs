@@ -166,7 +166,7 @@ async fn constructed_pve_9_with_everything() {
         config.sources.insert(SourceName::DiskSmart, with_smart);
     })
     .await;
-    let of_others = |path: &String| path.ends_with("/disks/list?skipsmart=1") || path == "/nodes/pve1/qemu";
+    let of_others = |path: &String| path.ends_with("/disks/list") || path == "/nodes/pve1/qemu";
     assert!(unread.iter().all(of_others), "{unread:?}");
 }
 

@@ -125,8 +125,9 @@ fn settled(text: &str) -> String {
     let settle = |line: &str| match line.rsplit_once(' ') {
         Some((series, _)) if line.starts_with("pve_source_failures_total") => format!("{series} 1\n"),
         Some((series, value)) if line.starts_with("pve_node_clock_offset_seconds") => {
-            let minutes = (value.parse::<f64>().unwrap() / 600.0).round() as i64 * 10;
-            format!("{series} {}\n", minutes * 60)
+            let ten_minutes = (value.parse::<f64>().unwrap() / 600.0).round();
+            // Not -0.
+            format!("{series} {}\n", ten_minutes * 600.0 + 0.0)
         }
         _ => format!("{line}\n"),
     };
@@ -138,7 +139,7 @@ fn settled(text: &str) -> String {
 fn only(unread: &[String], expected: &[&str]) {
     let is_missed = |path: &&String| {
         let is_one = |end: &&str| path.ends_with(*end) || end.ends_with('?') && path.contains(*end);
-        !expected.iter().any(|end| is_one(end))
+        !expected.iter().any(is_one)
     };
     let unread: Vec<_> = unread.iter().filter(is_missed).collect();
     assert!(unread.is_empty(), "nobody reads {unread:?}");

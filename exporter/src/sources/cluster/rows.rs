@@ -450,3 +450,6 @@ struct Parts<'a> {
     status: Option<&'a ClusterStatus>,
     with_node_status: bool,
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,7 +186,7 @@ async fn a_lively_cluster_shows_what_is_wrong_with_each_node() {
         "9.2.11".into()
     );
     assert_eq!(rows.minutes.len(), 3);
-    assert!(of(&rows.minutes, "pve1").arc_size.is_some() && of(&rows.minutes, "pve2").arc_size.is_none());
+    assert!(of(&rows.minutes, "pve2").arc_size.is_some() && of(&rows.minutes, "pve3").arc_size.is_none());
     for source in simulated.machines.sources() {
         let outcomes = source.outcomes();
         assert!(outcomes.iter().all(|outcome| outcome.damaged_rows.unwrap_or(0) == 0));

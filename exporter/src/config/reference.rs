@@ -80,15 +80,16 @@ fn row(key: &Key) -> String {
 }
 
 fn sources() -> String {
-    let mut table = "\n| Source | Reads | Default `max_age` |\n|---|---|---|\n".to_owned();
+    let mut table = "\n| Source | Reads | Default `max_age` | Least `max_age` |\n|---|---|---|---|\n".to_owned();
+    let duration = |duration| format!("`{}`", humantime::format_duration(duration));
     for source in SourceName::ALL {
-        let max_age = if source.follows_events() {
-            "when tasks have ended".to_owned()
+        let (max_age, least) = if source.follows_events() {
+            ("when tasks have ended".to_owned(), String::new())
         } else {
-            format!("`{}`", humantime::format_duration(source.default_max_age()))
+            (duration(source.default_max_age()), duration(source.least_max_age()))
         };
         table.push_str(&format!(
-            "| `{}` | `{}` | {max_age} |\n",
+            "| `{}` | `{}` | {max_age} | {least} |\n",
             source.as_str(),
             source.endpoint()
         ));

@@ -206,10 +206,13 @@ fn path_of(name: &str) -> String {
     format!("/{}", path.replace("__", "/"))
 }
 
-/// The path without what asks for a part of a list only: bodies are given whole.
+/// The path without what asks for a part of a list only, or of each row: bodies are given whole.
 fn whole(path: &str) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let is_part = |parameter: &&str| parameter.starts_with("limit=") || parameter.starts_with("since=");
+    let is_part = |parameter: &&str| {
+        let parts = ["limit=", "since=", "verbose=0"];
+        parts.iter().any(|part| parameter.starts_with(part))
+    };
     let query: Vec<_> = query.split('&').filter(|parameter| !is_part(parameter)).collect();
     if query.join("&").is_empty() {
         path.to_owned()

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use pve_exporter::clock::Clock;
 use pve_exporter::config::SourceSettings;
 use pve_exporter::sources::name::SourceName;
 use pve_simulator::{FAULT_NAMES, Fault, Options};
 
 use crate::belongs::{of, of_any, of_guest, of_guest_on, on};
-use crate::support::simulated::{Simulated, differences, options, series, sources_down};
+use crate::support::simulated::{APART, START, Simulated, differences, options, series, sources_down};
 use crate::support::strict::{Exposition, Sample};
 
 /// A fault and what it may cost.
@@ -333,9 +334,16 @@ async fn check(case: &Case) {
         // A black hole swallows new connections only.
         requests_per_connection: if case.fault.starts_with("black-hole") { 1 } else { 100 },
         sees_backups: true,
+        ceph: true,
         ..options()
     };
-    let pve = Simulated::with(options, |config| {
+    // Standing, so that a slow machine sees the same; but how long something takes is what a running one tells.
+    let clock = if case.fault.starts_with("slow") {
+        Clock::default()
+    } else {
+        Clock::standing_at(START + APART)
+    };
+    let pve = Simulated::by(clock, options, |config| {
         // Every scrape after 15 s reads every source again, but for what is read guest by guest.
         for source in SourceName::ALL
             .into_iter()
@@ -368,10 +376,12 @@ async fn check(case: &Case) {
     }
 
     for _ in 0..4 {
+        // What is under way would be as old as its beginning.
+        pve.idle().await;
         pve.age(15);
         pve.scrape().await;
-        pve.idle_unless(hangs).await;
     }
+    pve.idle().await;
     let late = pve.scrape().await;
     only_its_sources_fail(case, &late);
     let lost = differences(&before, &late);
@@ -444,14 +454,6 @@ fn only_its_sources_fail(case: &Case, seen: &Exposition) {
     for sample in down.chain(seen.samples("pve_source_failures_total")) {
         let expected = reason(case, outcome(sample)).is_some();
         assert!(expected, "{}: {} fails as well", case.fault, series(sample));
-    }
-}
-
-impl Simulated {
-    async fn idle_unless(&self, hangs: bool) {
-        if !hangs {
-            self.idle().await;
-        }
     }
 }
 

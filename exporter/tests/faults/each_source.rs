@@ -11,7 +11,9 @@ use pve_simulator::Options;
 
 use crate::belongs::{of_alone, of_any, of_guest_on, on};
 use crate::support::exporters::scrape;
-use crate::support::simulated::{START, Simulated, differences, failures, options, samples, series, sources_down};
+use crate::support::simulated::{
+    APART, START, Simulated, differences, failures, options, samples, series, sources_down,
+};
 use crate::support::strict::{Exposition, Sample};
 
 /// A way to fail, before the path, and the reason that is given.
@@ -19,9 +21,6 @@ const FAULTS: [(&str, &str); 3] = [("status=500", "status"), ("garbage", "decode
 
 /// The same at one node only.
 const AT: &str = "pve2";
-
-/// How far the two clocks are apart, where PVE's history is to be that of another time.
-const APART: u64 = 10 * 365 * 86_400;
 
 /// The sources whose faults are in `each_fault` and `one_by_one`.
 const ELSEWHERE: [&str; 8] = [

@@ -22,6 +22,9 @@ use super::strict::{Exposition, Sample};
 /// When a cluster begins whose time stands still, in Unix seconds.
 pub const START: u64 = 1_786_800_000;
 
+/// How far the two clocks are apart, where PVE's history is to be that of another time.
+pub const APART: u64 = 10 * 365 * 86_400;
+
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(60);
 

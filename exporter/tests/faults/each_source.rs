@@ -116,9 +116,9 @@ fn steps(source: SourceName) -> (u64, u32) {
         // What a survey has read is served for a day.
         _ if is_survey(source) => (3600, 30),
         // What hangs is left alone for ten minutes and more.
-        _ if source.cost() == Cost::Storage => (3600, 5),
+        _ if source.cost() == Cost::Storage => (3600, 8),
         // Enough for everything to be read again.
-        _ => (14, 1),
+        _ => (75, 1),
     }
 }
 
@@ -139,7 +139,7 @@ async fn start(source: SourceName) -> Simulated {
         let read_at_once =
             |other: &SourceName| !is_survey(*other) && !other.follows_events() && *other != SourceName::DiskSmart;
         for other in SourceName::ALL.into_iter().filter(read_at_once) {
-            set_max_age(config, other, 10);
+            set_max_age(config, other, 60);
         }
         match source {
             // One disk of a node after the other.
@@ -192,7 +192,7 @@ async fn fails_and_recovers(pve: &Simulated, source: SourceName, fault: &str, re
         })
     };
     let id = pve.inject(fault).await;
-    pve.pass(source, 15);
+    pve.pass(source, 75);
     let during = if is_survey(source) {
         pve.until_read(source, fault, has_failed).await
     } else {
@@ -239,7 +239,7 @@ async fn ceph_is_told_by_another_node() {
         let pve = start(source).await;
         let before = pve.settle().await;
         pve.inject(&format!("{fault}:pve1:/nodes/*/ceph/*")).await;
-        pve.age(15);
+        pve.age(75);
         pve.until(fault, |seen| failures(seen, "ceph_status", "", reason) == 1.0)
             .await;
         let seen = pve
@@ -316,7 +316,7 @@ impl Simulated {
             self.idle().await;
             self.pass(source, at_once);
             for second in 0..one_by_one {
-                if second % 8 == 0 {
+                if second % 10 == 0 {
                     scrape(&self.exporter).await;
                 }
                 self.tick().await;

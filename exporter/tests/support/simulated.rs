@@ -183,8 +183,8 @@ impl Simulated {
             } else {
                 0
             };
-            // Whoever has lost its turn gets it back within two seconds.
-            if idle_seconds >= 4 && second >= FIRST_TURNS {
+            // Where others ask much there are six seconds between two reads, and whoever has lost its turn waits for two more.
+            if idle_seconds >= 9 && second >= FIRST_TURNS {
                 // What no scrape waits for may have become too old meanwhile.
                 self.scrape().await;
                 self.idle().await;

@@ -9,130 +9,17 @@ use pve_exporter::sources::name::SourceName;
 use pve_simulator::{FAULT_NAMES, Fault, Options};
 
 use crate::belongs::{of, of_any, of_guest, of_guest_on, on};
+use crate::cost::Fails::{AllOf, At, EachOf, Everything, Itself, Perhaps, Whole};
+use crate::cost::{
+    CEPH, Case, FORBIDDEN, HARMLESS, NOW_AND_THEN, has_failed, kept, lost_with, must_fail, only_differ,
+    only_its_sources_fail, outcomes, told_by,
+};
 use crate::support::exporters::scrape;
-use crate::support::simulated::{APART, START, Simulated, differences, options, series, sources_down};
-use crate::support::strict::{Exposition, Sample};
-
-/// A fault and what it may cost.
-struct Case {
-    /// As the simulator writes it.
-    fault: &'static str,
-    /// What fails.
-    fails: &'static [Fails],
-    /// What is seen once the fault has shown.
-    shows: fn(&Exposition) -> bool,
-    /// The samples that may change at once, given those from before.
-    changes: fn(&Exposition, &Sample) -> bool,
-    /// The samples that may be gone once the old values are too old to be served.
-    loses: fn(&Exposition, &Sample) -> bool,
-    /// The samples that are others for good.
-    leaves: fn(&Exposition, &Sample) -> bool,
-}
-
-/// What fails, each with the reason.
-enum Fails {
-    /// A source of the whole cluster.
-    Whole(&'static str, &'static str),
-    /// These sources, wherever they ask.
-    EachOf(&'static [&'static str], &'static str),
-    /// A source at one node.
-    At(&'static str, &'static str, &'static str),
-    /// Every source that asks this node, there.
-    AllOf(&'static str, &'static str),
-    /// Every source but [`OF_ANY`] that asks this node, there.
-    Itself(&'static str, &'static str),
-    /// These sources of the whole cluster, until they ask another node.
-    Perhaps(&'static [&'static str], &'static str),
-    /// Every source.
-    Everything(&'static str),
-}
-
-use Fails::{AllOf, At, EachOf, Everything, Itself, Perhaps, Whole};
-
-/// The sources that ask each node again and again.
-const OF_NODES: [&str; 20] = [
-    "node_status",
-    "qemu",
-    "lxc",
-    "netstat",
-    "replication",
-    "backup_volumes",
-    "zfs",
-    "zfs_detail",
-    "lvm",
-    "lvmthin",
-    "disks",
-    "node_time",
-    "services",
-    "packages",
-    "subscriptions",
-    "certificates",
-    "interfaces",
-    "pci_devices",
-    "node_firewall",
-    "disk_smart",
-];
-
-/// Every node tells this of each.
-const OF_ANY: [&str; 1] = ["node_rrd"];
-
-/// Any node tells this, and the first one is asked first.
-const CEPH: [&str; 3] = ["ceph_status", "ceph_osds", "ceph_pools"];
-
-/// The sources that ask when there is something to ask, so that a fault may never be met: where there is no ZFS, it is looked
-/// for every hour.
-const NOW_AND_THEN: [&str; 7] = [
-    "task_archive",
-    "backup_logs",
-    "backup_volumes",
-    "guest_config",
-    "snapshots",
-    "zfs",
-    "zfs_detail",
-];
-
-/// The sources that a token without privileges may not read.
-const FORBIDDEN: [&str; 25] = [
-    "metrics_export",
-    "cluster_status",
-    "node_status",
-    "backup_jobs",
-    "backup_coverage",
-    "ha_manager",
-    "ha_status",
-    "ha_rules",
-    "zfs",
-    "zfs_detail",
-    "lvm",
-    "lvmthin",
-    "ceph_status",
-    "ceph_osds",
-    "ceph_pools",
-    "disks",
-    "node_rrd",
-    "node_time",
-    "services",
-    "packages",
-    "pci_devices",
-    "corosync",
-    "firewall",
-    "node_firewall",
-    "metric_servers",
-];
+use crate::support::simulated::{APART, START, Simulated, differences, options, sources_down};
+use crate::support::strict::Exposition;
 
 /// After so many seconds every source is read again.
 const AGED: u64 = 75;
-
-const NONE: fn(&Exposition, &Sample) -> bool = |_, _| false;
-
-const HARMLESS: Case = Case {
-    fault: "",
-    fails: &[],
-    shows: |_| true,
-    changes: NONE,
-    loses: NONE,
-    leaves: NONE,
-};
 
 macro_rules! cases {
     ($($name:ident: $case:expr;)*) => {
@@ -298,10 +185,11 @@ cases! {
     no_permission: Case {
         fault: "no-permission",
         fails: &[EachOf(&FORBIDDEN, "forbidden")],
-        shows: |seen| seen.samples("pve_permission_granted").all(|sample| sample.value == 0.0),
-        // No guest is listed any more, and no task of others; fewer interfaces and storages are.
+        shows: |seen| seen.samples("pve_permission_granted").all(|sample| sample.value == 0.0)
+            && seen.value("pve_access_users", &[]).is_none() && seen.value("pve_subscription_sockets", &[]).is_none(),
+        // No guest is listed any more, and no task and no user but its own; of other things less is told.
         changes: |_, sample| of_any(&["resources", "permissions", "tasks", "replication_jobs", "backup_volumes", "interfaces",
-            "storage_config"], sample)
+            "storage_config", "subscriptions", "access_users"], sample)
             || of_guest(sample) || sample.name == "pve_task_history_gaps_total" || sample.name == "pve_backup_logs_waiting",
         loses: |_, sample| of_any(&FORBIDDEN, sample),
         leaves: |_, sample| sample.name == "pve_task_history_gaps_total" || sample.name == "pve_backup_logs_waiting",
@@ -447,70 +335,6 @@ async fn check(case: &Case) {
     .await;
 }
 
-/// A source, the node and the storage, as far as it has them.
-type Outcome<'a> = [&'a str; 3];
-
-fn outcome(sample: &Sample) -> Outcome<'_> {
-    ["source", "node", "storage"].map(|name| sample.label(name).unwrap_or_default())
-}
-
-fn outcomes(seen: &Exposition) -> impl Iterator<Item = Outcome<'_>> {
-    seen.samples("pve_source_up").map(outcome)
-}
-
-impl Fails {
-    /// Why the source fails there, if it does.
-    fn reason(&self, [source, node, _]: Outcome<'_>) -> Option<&'static str> {
-        let (fails, reason) = match self {
-            Whole(name, reason) => (*name == source, reason),
-            EachOf(names, reason) => (names.contains(&source), reason),
-            At(name, place, reason) => ((*name, *place) == (source, node), reason),
-            AllOf(place, reason) => (*place == node, reason),
-            Itself(place, reason) => (*place == node && !OF_ANY.contains(&source), reason),
-            Perhaps(names, reason) => (names.contains(&source), reason),
-            Everything(reason) => (true, reason),
-        };
-        fails.then_some(reason)
-    }
-}
-
-/// Why the source fails there, if it does. A source that asks now and then need not.
-fn reason(case: &Case, outcome: Outcome<'_>) -> Option<&'static str> {
-    case.fails.iter().find_map(|fails| fails.reason(outcome))
-}
-
-fn must_fail(case: &Case, outcome: Outcome<'_>) -> bool {
-    // Storages of a node that is offline are not asked for at all.
-    let seldom = |fails: &Fails| matches!(fails, Perhaps(..)) || NOW_AND_THEN.contains(&outcome[0]);
-    let mut fails = case.fails.iter();
-    fails.any(|fails| !seldom(fails) && fails.reason(outcome).is_some())
-}
-
-fn has_failed(case: &Case, seen: &Exposition, [source, node, storage]: Outcome<'_>) -> bool {
-    let all = [("source", source), ("node", node), ("storage", storage)];
-    let labels: Vec<_> = all.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    let reason = reason(case, [source, node, storage]).unwrap_or_default();
-    let counted = [&labels[..], &[("reason", reason)]].concat();
-    seen.value("pve_source_up", &labels) == Some(0.0) && seen.value("pve_source_failures_total", &counted) > Some(0.0)
-}
-
-fn only_its_sources_fail(case: &Case, seen: &Exposition) {
-    let down = seen.samples("pve_source_up").filter(|sample| sample.value != 1.0);
-    let failing = down.chain(seen.samples("pve_source_failures_total"));
-    let others: BTreeSet<_> = failing
-        .map(outcome)
-        .filter(|outcome| reason(case, *outcome).is_none())
-        .collect();
-    assert_eq!(others, BTreeSet::new(), "{}: what fails as well", case.fault);
-}
-
-/// Fails the test where other samples differ than those that are expected to.
-fn only_differ(case: &Case, before: &Exposition, seen: &Exposition, expected: impl Fn(&Sample) -> bool) {
-    let differ = differences(before, seen).into_iter();
-    let others: Vec<_> = differ.filter(|sample| !expected(sample)).map(series).collect();
-    assert_eq!(others, [""; 0], "{}: what is lost as well", case.fault);
-}
-
 impl Simulated {
     /// Lets time pass and reads everything again until `condition` holds: what hung is left alone for up to forty minutes.
     async fn until_recovered(&self, what: &str, condition: impl Fn(&Exposition) -> bool) {
@@ -528,37 +352,4 @@ impl Simulated {
             sources_down(&scrape(&self.exporter).await)
         );
     }
-}
-
-/// What is lost with a node: its own figures, the live ones of its guests, and the sums that they are part of. What was found
-/// out before about the guests' configurations, snapshots and backups stays.
-fn lost_with(before: &Exposition, sample: &Sample, node: &str) -> bool {
-    let live = ["resources", "qemu", "lxc", "netstat", "replication"];
-    on(sample, node)
-        || of_any(&live, sample) && of_guest_on(before, sample, node)
-        // The others have less to take its guests.
-        || ["pve_pool_", "pve_node_loss_"].iter().any(|sum| sample.name.starts_with(sum))
-        || of("cluster_status", sample)
-        || sample.name == "pve_ha_manager_info"
-        // Nothing can be replicated to it.
-        || of("replication", sample) && sample.name.starts_with("pve_replication_") && replicates_to(before, sample, node)
-        // At the first node the shared storages are read; then at another one.
-        || node == "pve1" && of("backup_volumes", sample)
-}
-
-fn replicates_to(before: &Exposition, sample: &Sample, node: &str) -> bool {
-    let job = sample.label("job").unwrap_or_default();
-    before
-        .value("pve_replication_info", &[("job", job), ("target", node)])
-        .is_some()
-}
-
-/// What only the node itself tells, of itself and its guests.
-fn told_by(before: &Exposition, sample: &Sample, node: &str) -> bool {
-    of_any(&OF_NODES, sample) && (on(sample, node) || of_guest_on(before, sample, node))
-}
-
-/// What stays when nothing can be reached: history, and what is seldom read.
-fn kept(sample: &Sample) -> bool {
-    of_any(&["backup_logs", "guest_config", "snapshots"], sample) && !of("resources", sample)
 }

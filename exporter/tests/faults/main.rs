@@ -4,6 +4,7 @@
 mod authorization;
 mod belongs;
 mod collection;
+mod cost;
 mod each_fault;
 mod each_source;
 mod minority;

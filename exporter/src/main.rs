@@ -73,7 +73,7 @@ struct BackfillArguments {
     /// Where it ends, which is where Prometheus has samples of its own; written like --since
     #[arg(long, value_name = "TIME", default_value = "3h")]
     until: String,
-    /// Leave out periods that are shorter: 30m makes half of the files of PVE 9
+    /// Leave out periods that are shorter: 30m makes the files of PVE 9 a third smaller
     #[arg(long, value_name = "DURATION", default_value = "1m")]
     resolution: String,
     /// The directory for the files: new, empty, or of the same command before, which then goes on

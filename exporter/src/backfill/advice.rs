@@ -39,14 +39,17 @@ pub fn advice(state: &State, directory: &Path, now: u64) -> String {
          Prometheus 2.38 and older need --storage.tsdb.allow-overlapping-blocks where blocks overlap with their own.\n"
     );
     if now.saturating_sub(state.until) < HEAD {
-        text += "The files reach into the last 3 hours, which Prometheus has in memory: wait until those have passed, or end\n\
-                 earlier with --until.\n";
+        text += &format!(
+            "The files reach into the last 3 hours. Move the blocks when prometheus_tsdb_head_min_time_seconds of Prometheus is later\n\
+             than {}: what it has in memory beside a block, of whatever job, it loses with its next start.\n",
+            state.until
+        );
     }
     let labels = &state.asked.labels;
     let target: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     text += &format!(
         "If Prometheus has live samples that are older than the end of the files, end where they begin with --until:\n\n    \
-         min_over_time(timestamp(up{{{}}})[400d:1m])\n",
+         min_over_time(timestamp(up{{{}}})[400d:1m]) - 60\n",
         target.join(",")
     );
     text += &unlabelled(labels);

@@ -17,6 +17,7 @@ use crate::pve::endpoints::{Endpoint, Endpoints};
 use crate::pve::error::{ApiError, DecodeError};
 use crate::pve::nodes::SilentNodes;
 use crate::pve::offline::OfflineNodes;
+use crate::pve::traffic::Traffic;
 use crate::pve::transport::{Limits, Observer, Transport};
 use crate::pve::trust::{Learned, TrustError};
 use crate::pve::upid::without_users;
@@ -130,6 +131,7 @@ pub struct Client {
     offline: OfflineNodes,
     silent: SilentNodes,
     learned: Learned,
+    traffic: Traffic,
     request_timeout: Duration,
     clock: Clock,
 }
@@ -149,10 +151,17 @@ impl Client {
             offline: OfflineNodes::default(),
             silent: SilentNodes::default(),
             learned,
+            traffic: Traffic::default(),
             // A request that lasts as long as the whole refresh would leave no time to note how it ended.
             request_timeout: config.request_timeout.min(config.refresh_timeout * 9 / 10),
             clock,
         })
+    }
+
+    /// How many requests a minute have been sent lately.
+    #[must_use]
+    pub fn sent_lately(&self) -> usize {
+        self.traffic.a_minute(self.clock.now())
     }
 
     /// The endpoints.
@@ -368,6 +377,7 @@ impl Client {
         let mut started = Instant::now();
         let header = self.authorization.header(&endpoint.url).await?;
         let send = async |value| {
+            self.traffic.note(self.clock.now());
             let outcome = self.transport.get(&endpoint.url, &request.path, value, limits).await;
             if outcome.as_ref().map_or_else(|failure| failure.reached, |_| true) {
                 self.endpoints.reached(index);

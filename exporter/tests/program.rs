@@ -6,7 +6,7 @@ mod support;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use pve_exporter::metrics::catalog;
 use pve_exporter::metrics::exposition::Format;
@@ -15,6 +15,7 @@ use support::exporters::checked;
 use support::http::get;
 use support::program::{Program, command, run, write};
 use support::simulated::options;
+use support::strict::{Exposition, Sample};
 use tempfile::TempDir;
 
 /// A configuration for a simulated cluster, in files.
@@ -166,16 +167,14 @@ async fn the_demo_serves_until_it_is_ended() {
     assert_eq!(demo.ended().code(), Some(0));
 }
 
+/// What is wrong, and how it shows.
+#[cfg(feature = "demo")]
+type Trouble<'a> = (&'a str, &'a dyn Fn(&Exposition) -> bool);
+
 /// One node has everything that three would share, and is read at once.
 #[cfg(feature = "demo")]
 #[tokio::test]
 async fn the_demo_shows_what_breaks_at_night() {
-    use std::time::SystemTime;
-
-    use support::strict::{Exposition, Sample};
-
-    type Shows<'a> = &'a dyn Fn(&Exposition) -> bool;
-
     let mut demo = Program::demo(&["--nodes", "1", "--guests", "5"]);
     let now = || {
         SystemTime::now()
@@ -184,7 +183,7 @@ async fn the_demo_shows_what_breaks_at_night() {
             .as_secs_f64()
     };
     let soon = |end: &Sample| end.value > now() && end.value < now() + 14.0 * 86_400.0;
-    let troubles: [(&str, Shows<'_>); 11] = [
+    let troubles: [Trouble<'_>; 11] = [
         ("a degraded pool", &|seen| {
             seen.value("pve_zfs_pool_health", &[("pool", "tank"), ("health", "degraded")]) == Some(1.0)
                 && seen.value("pve_zfs_pool_vdevs_unhealthy", &[("pool", "tank")]) == Some(1.0)

@@ -43,6 +43,7 @@ use crate::subjects::node_loss::NodeLoss;
 use crate::subjects::node_rrd::NodeRrd;
 use crate::subjects::node_sampling::NodeSampling;
 use crate::subjects::packages::{NodeUpdates, Package};
+use crate::subjects::pci_devices::PciDevices;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::process::Process;
@@ -147,6 +148,7 @@ pub fn catalog() -> Vec<Group> {
         group::<Subscription>(),
         group::<Certificate>(),
         group::<NodeInterface>(),
+        group::<PciDevices>(),
         group::<NodeFirewall>(),
         group::<HaNode>(),
         group::<Disk>(),

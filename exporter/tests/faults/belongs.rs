@@ -142,6 +142,7 @@ const BELONG: &[(&str, &[&str])] = &[
         ],
     ),
     ("snapshots", &["pve_guest_snapshot", "pve_snapshot_"]),
+    ("pci_devices", &["pve_node_pci_"]),
     ("corosync", &["pve_cluster_votes_", "pve_cluster_qdevice_"]),
     ("access_users", &["pve_access_"]),
     ("firewall", &["pve_firewall_"]),

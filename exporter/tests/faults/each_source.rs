@@ -41,6 +41,7 @@ sources! {
     netstat: "/nodes/*/netstat";
     guest_config: "/nodes/*/*/*/pending";
     snapshots: "/nodes/*/*/*/snapshot";
+    pci_devices: "/nodes/*/hardware/pci";
     corosync: "/cluster/config/nodes";
     access_users: "/access/users";
     firewall: "/cluster/firewall/options";

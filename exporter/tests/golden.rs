@@ -125,12 +125,24 @@ fn settled(text: &str) -> String {
     let settle = |line: &str| match line.rsplit_once(' ') {
         Some((series, _)) if line.starts_with("pve_source_failures_total") => format!("{series} 1\n"),
         Some((series, value)) if line.starts_with("pve_node_clock_offset_seconds") => {
-            let minutes = (value.parse::<f64>().unwrap() / 600.0).round() as i64 * 10;
-            format!("{series} {}\n", minutes * 60)
+            let ten_minutes = (value.parse::<f64>().unwrap() / 600.0).round();
+            // Not -0.
+            format!("{series} {}\n", ten_minutes * 600.0 + 0.0)
         }
         _ => format!("{line}\n"),
     };
     text.lines().map(settle).collect()
+}
+
+/// Demands that only paths with such an end, or with such a query, are unread: their bodies are there for other tests, or for what
+/// is switched off.
+fn only(unread: &[String], expected: &[&str]) {
+    let is_missed = |path: &&String| {
+        let is_one = |end: &&str| path.ends_with(*end) || end.ends_with('?') && path.contains(*end);
+        !expected.iter().any(is_one)
+    };
+    let unread: Vec<_> = unread.iter().filter(is_missed).collect();
+    assert!(unread.is_empty(), "nobody reads {unread:?}");
 }
 
 #[tokio::test]
@@ -166,26 +178,24 @@ async fn constructed_pve_9_with_everything() {
         config.sources.insert(SourceName::DiskSmart, with_smart);
     })
     .await;
-    let of_others = |path: &String| path.ends_with("/disks/list") || path == "/nodes/pve1/qemu";
-    assert!(unread.iter().all(of_others), "{unread:?}");
+    only(&unread, &["/disks/list", "/qemu"]);
 }
 
 #[tokio::test]
 async fn constructed_pve_8() {
     let unread = golden("pve-8", "pve-8", CONSTRUCTED, |_| {}).await;
-    assert_eq!(unread, [""; 0]);
+    only(&unread, &["/netstat"]);
 }
 
 #[tokio::test]
 async fn constructed_pve_7() {
     let unread = golden("pve-7", "pve-7", CONSTRUCTED, |_| {}).await;
-    assert_eq!(unread, [""; 0]);
+    only(&unread, &["/netstat"]);
 }
 
 #[tokio::test]
 async fn constructed_token_without_rights() {
     let unread = golden("no-rights", "no-rights", CONSTRUCTED, |_| {}).await;
-    // There are no guests to ask a node for, and no votes without the nodes.
-    let needless = |path: &String| path.ends_with("/netstat") || path == "/cluster/config/qdevice";
-    assert!(unread.iter().all(needless), "{unread:?}");
+    // Without the nodes there are no votes.
+    only(&unread, &["/netstat", "/cluster/config/qdevice"]);
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::metrics::labels::Identity;
 use crate::pve::api::node_network::{Row, decode};
 use crate::pve::client::{Client, Request};
@@ -64,7 +66,9 @@ pub fn convert(body: &[u8], cluster: &str, node: &str) -> Result<NodeInterfaces,
         bond: layers.bonds.get(&**name).copied().unwrap_or_default().into(),
         bond_mode: bounded(&row.bond_mode),
         raw_device: bounded(&row.vlan_raw_device),
-        up: row.active.filter(|active| *active || row.altnames.is_none()),
+        up: row
+            .active
+            .filter(|active| *active || is_kernels_name(name, &row.altnames)),
         expected_up: if layers.expected.contains(&**name) {
             Some(true)
         } else {
@@ -75,6 +79,28 @@ pub fn convert(body: &[u8], cluster: &str, node: &str) -> Result<NodeInterfaces,
         interfaces: rows.iter().map(interface).collect(),
         damaged_rows: damaged + unusable,
     })
+}
+
+/// Whether an interface that is also called `others` is listed by the name that the kernel knows it by, as far as one can tell:
+/// of the names that systemd finds for an interface the kernel gets the first of its usual order.
+fn is_kernels_name(name: &str, others: &Value) -> bool {
+    match others {
+        Value::Null => true,
+        Value::Array(others) => others
+            .iter()
+            .all(|other| other.as_str().is_some_and(|other| rank(name) < rank(other))),
+        _ => false,
+    }
+}
+
+/// The place in the usual order: names that somebody has chosen, and then what is on board, in a slot, at a place of the bus, or
+/// known by its address.
+fn rank(name: &str) -> usize {
+    let prefixes = ["eno", "ens", "enp", "enx"];
+    prefixes
+        .iter()
+        .position(|prefix| name.starts_with(prefix))
+        .map_or(0, |place| place + 1)
 }
 
 /// What lies on what.
@@ -220,12 +246,23 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_of_several_names_is_up_or_unknown() {
+    fn an_interface_that_may_be_listed_by_another_name_than_the_kernels_is_up_or_unknown() {
         let answer = read(
             br#"{"data":[{"iface":"enp3s0","type":"eth","exists":1,"altnames":["eno1","enx0a0000000001"]},
-                {"iface":"eno2","type":"eth","active":1,"altnames":["enp4s0"]},{"iface":"eno3","type":"eth","autostart":1}]}"#,
+                {"iface":"eno2","type":"eth","active":1,"altnames":["enp4s0"]},{"iface":"eno3","type":"eth","autostart":1},
+                {"iface":"ens18","altnames":["enp0s18","enx0a0000000002"]},{"iface":"nic0","altnames":["eno5"]},
+                {"iface":"eno6","altnames":["lan0"]},{"iface":"eno7","altnames":[7]},{"iface":"eno8","altnames":"enp8s0"}]}"#,
         );
-        assert_eq!(states(&answer, "enp3s0").0, None);
+        for (name, up) in [
+            ("enp3s0", None),
+            ("ens18", Some(false)),
+            ("nic0", Some(false)),
+            ("eno6", None),
+            ("eno7", None),
+            ("eno8", None),
+        ] {
+            assert_eq!(states(&answer, name).0, up, "{name}");
+        }
         assert_eq!(states(&answer, "eno2").0, Some(true));
         assert_eq!(
             states(&answer, "eno3").0,

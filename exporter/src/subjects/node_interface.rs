@@ -46,7 +46,7 @@ impl Subject for NodeInterface {
         Metric::gauge(
             "pve_node_interface_up",
             Unit::None,
-            "Whether the interface exists and is up; PVE does not tell whether there is a cable in it, nor, of one that has several names, that it is down; /nodes/{node}/network active, altnames.",
+            "Whether the interface exists and is up; PVE does not tell whether there is a cable in it, nor that it is down of one that is configured by another name than the one systemd gives it; /nodes/{node}/network active, altnames.",
             |interface| interface.up.map(Into::into),
         ),
         Metric::gauge(

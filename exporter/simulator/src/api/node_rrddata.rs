@@ -70,8 +70,9 @@ fn write(scene: &Scene<'_>, index: usize, sample: &NodeSample, json: &mut Json) 
     }
     let (memory, io) = (sample.memory as f64 / node.memory as f64, sample.waiting * 200.0);
     json.integer_field("memavailable", node.memory - sample.memory);
-    // Every other node has ZFS.
-    json.integer_field("arcsize", if index.is_multiple_of(2) { node.memory / 16 } else { 0 });
+    // Where there are pools there is a cache.
+    let has_zfs = !node.number.is_multiple_of(3);
+    json.integer_field("arcsize", if has_zfs { node.memory / 16 } else { 0 });
     json.float_field("pressurecpusome", sample.cpu.powi(3) * 30.0);
     json.float_field("pressureiosome", io);
     json.float_field("pressureiofull", io * 0.8);

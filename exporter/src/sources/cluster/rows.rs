@@ -100,6 +100,7 @@ pub(super) type LossRows = Cached<
         Same<Values<Configuration>>,
         Option<Same<ReplicationJobs>>,
         Option<Same<HaRules>>,
+        Option<Same<HaStatus>>,
     ),
     Arc<[NodeLoss]>,
 >;
@@ -208,18 +209,21 @@ impl ClusterSources {
     fn node_losses(&self, resources: &Arc<Resources>, interval: Duration) -> Arc<[NodeLoss]> {
         let (configurations, rules) = (self.inventory.configurations(), self.ha.rules(interval));
         let jobs = self.replication.jobs(interval);
+        let groups = self.ha.status(interval).filter(|ha| !ha.groups.is_empty());
         let key = (
             Same(Arc::clone(resources)),
             Same(Arc::clone(&configurations)),
             jobs.clone().map(Same),
             rules.clone().map(Same),
+            groups.clone().map(Same),
         );
         self.node_losses.of(key, || {
             let evidence = Evidence {
                 resources,
                 configurations: &configurations,
                 jobs: jobs.as_deref().map_or(&[], |jobs| &jobs.jobs),
-                bound: rules.as_deref().map(|rules| &rules.bound),
+                constraints: rules.as_deref().map(|rules| &rules.constraints),
+                groups: groups.as_deref().map(|ha| &ha.groups),
             };
             node_loss::rows(&self.name, evidence)
         })
@@ -446,3 +450,6 @@ struct Parts<'a> {
     status: Option<&'a ClusterStatus>,
     with_node_status: bool,
 }
+
+#[cfg(test)]
+mod tests;

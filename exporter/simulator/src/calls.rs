@@ -6,11 +6,25 @@ use std::{
 };
 
 /// The endpoints that make a node fork, ask QEMU's monitor, take a lock of the cluster or look through a storage.
-const SLOW: [&str; 4] = [
+const SLOW: [&str; 18] = [
+    "/nodes/{node}/apt/versions",
+    "/nodes/{node}/ceph/osd",
+    "/nodes/{node}/ceph/pool",
+    "/nodes/{node}/ceph/status",
+    "/nodes/{node}/disks/list",
+    "/nodes/{node}/disks/lvm",
+    "/nodes/{node}/disks/lvmthin",
+    "/nodes/{node}/disks/smart",
+    "/nodes/{node}/disks/zfs",
+    "/nodes/{node}/disks/zfs/{name}",
     "/nodes/{node}/lxc",
+    "/nodes/{node}/network",
     "/nodes/{node}/qemu",
     "/nodes/{node}/replication",
+    "/nodes/{node}/rrddata",
+    "/nodes/{node}/services",
     "/nodes/{node}/storage/{storage}/content",
+    "/nodes/{node}/time",
 ];
 
 /// How often each endpoint was called.

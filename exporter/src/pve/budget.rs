@@ -1,9 +1,13 @@
 //! The budget: how many requests of ours a node and an endpoint have in flight.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use url::Url;
 
 /// What a request occupies at the node that executes it.
@@ -13,18 +17,28 @@ pub enum Cost {
     Cheap,
     /// Forks, QMP, slow tools or the network: one may be in flight per node.
     Slow,
+    /// A slow one that looks at a storage, which may hang: one may be in flight per node, and only for as long as it may
+    /// still be at work others that are slow wait for it.
+    Storage,
 }
 
 /// Requests in flight at the node that executes them.
 const PER_NODE: usize = 2;
 
-/// Those of them that are slow.
+/// Those of them that are slow, and those that look at storages.
 const SLOW_PER_NODE: usize = 1;
+const STORAGE_PER_NODE: usize = 1;
+
+/// What looks at a storage mostly takes less. What takes longer does not keep others that are slow from the node any more.
+const STORAGE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Requests in flight through one endpoint. PVE gives a hung node 30 s, so those for other nodes leave some places free for
 /// what the endpoint answers itself.
 pub const PER_ENDPOINT: usize = 8;
 const FOR_OTHER_NODES: usize = 6;
+
+/// Those of them that look at storages: one that all nodes share may hang at all of them.
+const STORAGE_FOR_OTHER_NODES: usize = 2;
 
 /// The places of one cluster.
 #[derive(Debug, Default)]
@@ -34,28 +48,59 @@ pub struct Budget {
 
 /// A request's places; it gives them back when it is dropped.
 #[derive(Debug)]
-pub struct Places(#[expect(dead_code, reason = "held for what their end does")] Vec<OwnedSemaphorePermit>);
+pub struct Places {
+    slow: Option<OwnedSemaphorePermit>,
+    may_hang: bool,
+    _others: Vec<OwnedSemaphorePermit>,
+}
+
+impl Places {
+    /// Waits for `call`, whose places these are.
+    pub async fn hold<T>(mut self, call: impl Future<Output = T>) -> T {
+        let mut call = pin!(call);
+        if self.may_hang {
+            if let Ok(outcome) = timeout(STORAGE_PATIENCE, &mut call).await {
+                return outcome;
+            }
+            self.slow = None;
+        }
+        call.await
+    }
+}
 
 impl Budget {
     /// Takes a place at `node`, or at the unknown node behind `endpoint`, and one at `endpoint`. Waits until both are free.
     pub async fn take(&self, node: Option<&str>, endpoint: &Url, cost: Cost, for_other_node: bool) -> Places {
         let node = node.map_or_else(|| unknown(endpoint), known);
         // The scarcest place first: who waits for it must not keep others from the rest.
-        let mut wanted = Vec::with_capacity(4);
-        if cost == Cost::Slow {
-            wanted.push((format!("slow {node}"), SLOW_PER_NODE));
+        let mut others = Vec::with_capacity(5);
+        if cost == Cost::Storage {
+            others.push(self.one(format!("storage {node}"), STORAGE_PER_NODE).await);
+            if for_other_node {
+                let through = format!("storage of others through {endpoint}");
+                others.push(self.one(through, STORAGE_FOR_OTHER_NODES).await);
+            }
         }
-        wanted.push((node, PER_NODE));
+        let slow = match cost {
+            Cost::Cheap => None,
+            Cost::Slow | Cost::Storage => Some(self.one(format!("slow {node}"), SLOW_PER_NODE).await),
+        };
+        others.push(self.one(node, PER_NODE).await);
         if for_other_node {
-            wanted.push((format!("others through {endpoint}"), FOR_OTHER_NODES));
+            let through = format!("others through {endpoint}");
+            others.push(self.one(through, FOR_OTHER_NODES).await);
         }
-        wanted.push((format!("through {endpoint}"), PER_ENDPOINT));
-        let mut permits = Vec::with_capacity(wanted.len());
-        for (key, size) in wanted {
-            // The semaphores are never closed.
-            permits.extend(self.semaphore(key, size).acquire_owned().await);
+        others.push(self.one(format!("through {endpoint}"), PER_ENDPOINT).await);
+        Places {
+            slow: slow.flatten(),
+            may_hang: cost == Cost::Storage,
+            _others: others.into_iter().flatten().collect(),
         }
-        Places(permits)
+    }
+
+    async fn one(&self, key: String, size: usize) -> Option<OwnedSemaphorePermit> {
+        // The semaphores are never closed.
+        self.semaphore(key, size).acquire_owned().await.ok()
     }
 
     /// Notes that `node` is behind `endpoint`: what is in flight at the one is in flight at the other.
@@ -132,5 +177,33 @@ mod tests {
         assert!(at_once(budget.take(Some("pve1"), &a, Cost::Cheap, false)).is_none());
         drop(unknown);
         assert!(at_once(budget.take(Some("pve1"), &a, Cost::Cheap, false)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hangs_at_a_storage_leaves_the_slow_place_to_others() {
+        let (budget, a) = (Arc::new(Budget::default()), url("a"));
+        let at = |cost| at_once(budget.take(Some("pve1"), &a, cost, true));
+        let hung = at(Cost::Storage).unwrap();
+        assert!(at(Cost::Slow).is_none(), "it may still be at work");
+        let hung = tokio::spawn(hung.hold(std::future::pending::<()>()));
+        tokio::time::sleep(STORAGE_PATIENCE * 2).await;
+        assert!(at(Cost::Storage).is_none(), "another one may hang as well");
+        let slow = at(Cost::Slow).unwrap();
+        assert!(at(Cost::Cheap).is_none(), "two in all");
+        drop(slow);
+        hung.abort();
+        drop(hung.await);
+        assert!(at(Cost::Storage).is_some());
+    }
+
+    #[test]
+    fn a_storage_that_all_nodes_share_may_hang_at_all_of_them() {
+        let (budget, a) = (Budget::default(), url("a"));
+        let take = |node: usize, cost| at_once(budget.take(Some(&format!("pve{node}")), &a, cost, true));
+        let hung: Vec<_> = (0..2).map(|node| take(node, Cost::Storage).unwrap()).collect();
+        assert!(take(2, Cost::Storage).is_none());
+        assert!(take(2, Cost::Slow).is_some());
+        drop(hung);
+        assert!(take(2, Cost::Storage).is_some());
     }
 }

@@ -15,6 +15,7 @@ use crate::pve::authorization::Authorization;
 use crate::pve::budget::{Budget, Cost};
 use crate::pve::endpoints::{Endpoint, Endpoints};
 use crate::pve::error::{ApiError, DecodeError};
+use crate::pve::hung::HungStorages;
 use crate::pve::nodes::SilentNodes;
 use crate::pve::offline::OfflineNodes;
 use crate::pve::traffic::Traffic;
@@ -130,6 +131,7 @@ pub struct Client {
     endpoints: Endpoints,
     offline: OfflineNodes,
     silent: SilentNodes,
+    hung: HungStorages,
     learned: Learned,
     traffic: Traffic,
     request_timeout: Duration,
@@ -150,6 +152,7 @@ impl Client {
             endpoints: Endpoints::new(config.endpoints.iter().cloned()),
             offline: OfflineNodes::default(),
             silent: SilentNodes::default(),
+            hung: HungStorages::default(),
             learned,
             traffic: Traffic::default(),
             // A request that lasts as long as the whole refresh would leave no time to note how it ended.
@@ -199,10 +202,14 @@ impl Client {
         if let Place::Node(node) = &request.place
             && self.offline.contains(node)
         {
+            self.hung.forget(node);
             return Err(ApiError::Offline { node: node.to_string() });
         }
         if let Place::Node(node) = &request.place
-            && let Some(error) = self.silent.why_resting(node, self.clock.now())
+            && let Some(error) = self
+                .silent
+                .why_resting(node, self.clock.now())
+                .or_else(|| self.why_hung(node, request))
         {
             return Err(ApiError::Resting(Box::new(error)));
         }
@@ -222,7 +229,7 @@ impl Client {
             };
             let node = node.map(|node| &**node);
             let places = self.budget.take(node, &endpoint.url, request.cost, for_other_node);
-            let _places = if left == 0 {
+            let places = if left == 0 {
                 places.await
             } else {
                 // What hangs there may hold all places for long, and others may be free.
@@ -242,15 +249,18 @@ impl Client {
                 continue;
             }
             if let Place::Node(node) = &request.place
-                && let Some(error) = self.silent.admit(node, self.clock.now(), self.request_timeout)
+                && let Some(error) = self
+                    .why_hung(node, request)
+                    .or_else(|| self.silent.admit(node, self.clock.now(), self.request_timeout))
             {
-                // It turned out to be silent while this request waited for its place.
+                // It turned out to be silent, or to hang, while this request waited for its place.
                 return Err(ApiError::Resting(Box::new(error)));
             }
-            let outcome = self.get_from(request, index, endpoint).await;
+            let outcome = places.hold(self.get_from(request, index, endpoint)).await;
             if let Place::Node(node) = &request.place {
                 self.silent
                     .note(node, &request.path, request.cost, &outcome, self.clock.now());
+                self.note_hung(node, request, index, &outcome);
             }
             let error = match outcome {
                 Err(error) => error,
@@ -280,6 +290,31 @@ impl Client {
                     problem: "there is no endpoint to ask".to_owned(),
                 }
             }))
+    }
+
+    fn why_hung(&self, node: &Arc<str>, request: &Request) -> Option<ApiError> {
+        let may_hang = request.cost == Cost::Storage;
+        may_hang.then(|| self.hung.why_resting(node, &request.path, self.clock.now()))?
+    }
+
+    /// Notes whether `node` did not answer in time, and not the endpoint through which it was asked.
+    fn note_hung(&self, node: &Arc<str>, request: &Request, endpoint: usize, outcome: &Result<Answer, ApiError>) {
+        if request.cost != Cost::Storage {
+            return;
+        }
+        match outcome {
+            // PVE's own proxy has given the node up.
+            Err(error @ ApiError::Status { status: 596, .. }) => {
+                self.hung.hangs(node, &request.path, error, self.clock.now());
+            }
+            Err(error @ ApiError::Timeout { .. }) if !self.endpoints.out_of_use(endpoint) => {
+                self.hung.hangs(node, &request.path, error, self.clock.now());
+            }
+            Ok(_) | Err(ApiError::Status { status: ..=594, .. } | ApiError::NotImplemented { .. }) => {
+                self.hung.answers(node, &request.path);
+            }
+            Err(_) => {}
+        }
     }
 
     /// Asks the endpoints that are out of use whether they are back, and those of a minority whether they still are.

@@ -10,6 +10,7 @@ pub mod budget;
 pub mod client;
 pub mod endpoints;
 pub mod error;
+pub mod hung;
 pub mod nodes;
 pub mod offline;
 pub mod perl;

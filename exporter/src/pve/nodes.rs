@@ -67,7 +67,7 @@ impl SilentNodes {
     pub fn note<T>(&self, node: &Arc<str>, path: &str, cost: Cost, outcome: &Result<T, ApiError>, now: Instant) {
         let error = match outcome {
             // A slow call may take too long for reasons of its own, such as a storage that hangs.
-            Err(ApiError::Timeout { .. } | ApiError::Status { status: 596, .. }) if cost == Cost::Slow => return,
+            Err(ApiError::Timeout { .. } | ApiError::Status { status: 596, .. }) if cost != Cost::Cheap => return,
             Err(error @ (ApiError::Timeout { .. } | ApiError::Status { status: 595..=599, .. })) => error,
             Err(ApiError::Unreachable { .. } | ApiError::Tls { .. } | ApiError::Resting(_)) => return,
             _ => {

@@ -27,7 +27,7 @@ pub struct StorageBackups {
 /// Every [`ApiError`].
 pub async fn fetch(client: &Client, node: &Arc<str>, storage: &str) -> Result<StorageBackups, ApiError> {
     let path = format!("storage/{storage}/content?content=backup");
-    let request = Request::node(node, &path, Cost::Slow);
+    let request = Request::node(node, &path, Cost::Storage);
     let answer = client.get(&request).await?;
     answer.decode(&request.path, convert)
 }

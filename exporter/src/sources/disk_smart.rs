@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::pve::api::disk_smart::decode;
 use crate::pve::client::{Client, Request};
 use crate::pve::error::{ApiError, DecodeError};
-use crate::sources::disks::{health, life_used};
 use crate::sources::name::SourceName;
 use crate::subjects::disk_smart::Readings;
 
@@ -48,6 +47,24 @@ fn convert(body: &[u8]) -> Result<Readings, DecodeError> {
     ata::read(&smart.attributes, &mut readings);
     readings.power_on = readings.power_on.filter(|seconds| (0.0..CENTURY).contains(seconds));
     Ok(readings)
+}
+
+/// The state behind the words of `smartctl`; none where it says nothing.
+///
+/// ATA and NVMe say `PASSED` or `FAILED!`, SAS `OK` or what fails, with the codes of it: `... [asc=5d, ascq=10]`.
+fn health(words: &str) -> Option<&'static str> {
+    match words.trim() {
+        "" => None,
+        "PASSED" | "OK" => Some("ok"),
+        words if words.starts_with("FAIL") || words.contains("[asc=") => Some("failing"),
+        _ => Some("unknown"),
+    }
+}
+
+/// The share that is used of a life of which `left` percent are left: NVMe counts to 255 % used. A value above 100 is none in
+/// percent, but one in a scale of the vendor.
+fn life_used(left: f64) -> Option<f64> {
+    (-155.0..=100.0).contains(&left).then(|| (100.0 - left) / 100.0)
 }
 
 #[cfg(test)]

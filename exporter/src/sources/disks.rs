@@ -1,8 +1,7 @@
-//! `/nodes/{node}/disks/list`: the disks of one node, by default without waking any.
+//! `/nodes/{node}/disks/list`: the disks of one node, without waking any.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::metrics::labels::Identity;
 use crate::pve::api::disks_list::{Row, decode};
@@ -12,8 +11,9 @@ use crate::pve::perl::float_to_whole;
 use crate::sources::name::SourceName;
 use crate::subjects::disk::{Disk, DiskText};
 
-/// PVE's own proxy waits for 30 s, and the list without SMART has to be had in the rest of a refresh.
-const WITH_SMART_TIMEOUT: Duration = Duration::from_secs(28);
+/// Otherwise PVE runs `smartctl` for each disk, one after the other in one call: that wakes disks that sleep, and may take
+/// minutes.
+const PATH: &str = "disks/list?skipsmart=1";
 
 /// More disks than a node can have are a damaged answer.
 const MOST_DISKS: usize = 1024;
@@ -30,43 +30,24 @@ pub struct NodeDisks {
     pub damaged_rows: u64,
 }
 
-/// Reads them. `with_smart` has PVE run `smartctl` for each, one after the other: that wakes disks that sleep, and where it takes
-/// too long or fails the list is read without.
+/// Reads them.
 ///
 /// # Errors
 /// Every [`ApiError`].
-pub async fn fetch(client: &Client, cluster: &str, node: &Arc<str>, with_smart: bool) -> Result<NodeDisks, ApiError> {
-    if with_smart {
-        match read(client, cluster, node, true).await {
-            Err(ApiError::Timeout { .. } | ApiError::Status { .. }) => {}
-            outcome => return outcome,
-        }
-    }
-    read(client, cluster, node, false).await
-}
-
-async fn read(client: &Client, cluster: &str, node: &Arc<str>, with_smart: bool) -> Result<NodeDisks, ApiError> {
-    let path = if with_smart {
-        "disks/list"
-    } else {
-        "disks/list?skipsmart=1"
-    };
-    let request = Request {
-        timeout: with_smart.then_some(WITH_SMART_TIMEOUT),
-        ..Request::node(node, path, SourceName::Disks.cost())
-    };
+pub async fn fetch(client: &Client, cluster: &str, node: &Arc<str>) -> Result<NodeDisks, ApiError> {
+    let request = Request::node(node, PATH, SourceName::Disks.cost());
     let answer = client.get(&request).await?;
-    answer.decode(&request.path, |body| convert(body, cluster, node, with_smart))
+    answer.decode(&request.path, |body| convert(body, cluster, node))
 }
 
-fn convert(body: &[u8], cluster: &str, node: &str, with_smart: bool) -> Result<NodeDisks, DecodeError> {
+fn convert(body: &[u8], cluster: &str, node: &str) -> Result<NodeDisks, DecodeError> {
     let (mut disks, mut unusable) = (BTreeMap::new(), 0);
     let damaged = decode(body, |row| match device(&row.devpath) {
         Some(device) if disks.len() < MOST_DISKS => {
             let device: Arc<str> = device.into();
             disks
                 .entry(Arc::clone(&device))
-                .or_insert_with(|| disk(&row, cluster, node, device, with_smart));
+                .or_insert_with(|| disk(&row, cluster, node, device));
         }
         _ => unusable += 1,
     })?;
@@ -76,7 +57,7 @@ fn convert(body: &[u8], cluster: &str, node: &str, with_smart: bool) -> Result<N
     })
 }
 
-fn disk(row: &Row<'_>, cluster: &str, node: &str, device: Arc<str>, with_smart: bool) -> Disk {
+fn disk(row: &Row<'_>, cluster: &str, node: &str, device: Arc<str>) -> Disk {
     let mut osds: Vec<u64> = row.osdid_list.iter().copied().filter_map(float_to_whole).collect();
     osds.extend(row.osdid);
     osds.sort_unstable();
@@ -103,8 +84,6 @@ fn disk(row: &Row<'_>, cluster: &str, node: &str, device: Arc<str>, with_smart: 
         text: text.into(),
         size: row.size.filter(|size| *size > 0),
         rotations: row.rpm.and_then(float_to_whole).filter(|rotations| *rotations > 0),
-        health: with_smart.then(|| health(&row.health)).flatten(),
-        life_used: row.wearout.filter(|_| with_smart).and_then(life_used),
     }
 }
 
@@ -143,24 +122,6 @@ fn usage(used: &str) -> &'static str {
         }
         _ => "other",
     }
-}
-
-/// The state behind the words of `smartctl`; none where it says nothing.
-///
-/// ATA and NVMe say `PASSED` or `FAILED!`, SAS `OK` or what fails, with the codes of it: `... [asc=5d, ascq=10]`.
-pub(crate) fn health(words: &str) -> Option<&'static str> {
-    match words.trim() {
-        "" => None,
-        "PASSED" | "OK" => Some("ok"),
-        words if words.starts_with("FAIL") || words.contains("[asc=") => Some("failing"),
-        _ => Some("unknown"),
-    }
-}
-
-/// The share that is used of a life of which `left` percent are left: NVMe counts to 255 % used. A value above 100 is none in
-/// percent, but one in a scale of the vendor.
-pub(crate) fn life_used(left: f64) -> Option<f64> {
-    (-155.0..=100.0).contains(&left).then(|| (100.0 - left) / 100.0)
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub fn convert(body: &[u8], cluster: &str, node: &str) -> Result<NodeInterfaces,
         rows.pop_last();
     }
     let layers = Layers::new(&rows);
+    // A token that may not see bridges sees none, and what is a port of one looks like what nobody uses.
+    let with_bridges = rows.values().any(|row| matches!(&*row.kind, "bridge" | "OVSBridge"));
     let bounded = |text: &str| -> Box<str> { Some(text).filter(|text| may_be_label(text)).unwrap_or_default().into() };
     let interface = |(name, row): (&String, &Row<'_>)| NodeInterface {
         identity: Identity::new(&[("pve_cluster", cluster), ("node", node), ("interface", name)]),
@@ -70,7 +72,7 @@ pub fn convert(body: &[u8], cluster: &str, node: &str) -> Result<NodeInterfaces,
         expected_up: if layers.expected.contains(&**name) {
             Some(true)
         } else {
-            row.autostart
+            row.autostart.filter(|starts| *starts || with_bridges)
         },
     };
     Ok(NodeInterfaces {
@@ -204,6 +206,20 @@ mod tests {
     }
 
     #[test]
+    fn without_any_bridge_nobody_knows_what_is_not_needed() {
+        let answer = read(include_bytes!(
+            "../../tests/fixtures/no-rights/nodes__pve1__network.json"
+        ));
+        assert_eq!(
+            states(&answer, "eno3"),
+            (Some(true), None),
+            "the port of a hidden bridge"
+        );
+        assert_eq!(states(&answer, "eno4"), (Some(false), None));
+        assert_eq!(states(&answer, "eno2"), (Some(false), Some(true)), "a part of a bond");
+    }
+
+    #[test]
     fn constructed_open_vswitch_ports_start_with_their_bridge() {
         let answer = read(
             br#"{"data":[{"iface":"vmbr0","type":"OVSBridge","autostart":1,"ovs_ports":"bond0 mgmt","active":1},
@@ -222,7 +238,7 @@ mod tests {
     fn what_cannot_be_read_is_not_down() {
         let answer = read(
             br#"{"data":[null,{"iface":"a b"},{"iface":"eno1","type":"eth","active":{},"autostart":"x","bond_mode":"a b"},
-                {"iface":"eno2","active":"1","autostart":"0","bridge_ports":[7]}]}"#,
+                {"iface":"eno2","active":"1","autostart":"0","bridge_ports":[7]},{"iface":"vmbr0","type":"bridge"}]}"#,
         );
         assert_eq!(states(&answer, "eno1"), (None, None));
         assert_eq!(states(&answer, "eno2"), (Some(true), Some(false)));

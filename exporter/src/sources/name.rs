@@ -411,10 +411,11 @@ impl SourceName {
             | Self::Lvmthin
             | Self::CephStatus
             | Self::CephOsds
-            | Self::CephPools => Cost::Slow,
-            Self::Qemu | Self::Lxc | Self::Replication | Self::BackupVolumes | Self::Disks | Self::DiskSmart => {
-                Cost::Slow
-            }
+            | Self::CephPools
+            | Self::BackupVolumes
+            | Self::Disks
+            | Self::DiskSmart => Cost::Storage,
+            Self::Qemu | Self::Lxc | Self::Replication => Cost::Slow,
             // rrdcached, systemctl 23 times, the cache of APT, ip, sysfs, and in newer versions timedatectl.
             Self::NodeRrd | Self::Services | Self::Packages | Self::Interfaces | Self::NodeTime | Self::PciDevices => {
                 Cost::Slow

@@ -91,7 +91,7 @@ impl Wiring<'_> {
         let least = source.least_max_age();
         match source.cost() {
             Cost::Cheap => Rests::default(),
-            Cost::Slow => Rests {
+            Cost::Slow | Cost::Storage => Rests {
                 least,
                 abandoned: least.max(LONGEST_CALL),
             },

@@ -18,10 +18,6 @@ pub struct Disk {
     pub size: Option<u64>,
     /// Rotations per minute; `None` for what does not rotate.
     pub rotations: Option<u64>,
-    /// `ok`, `failing` or `unknown`; `None` while nobody has asked.
-    pub health: Option<&'static str>,
-    /// The share of its rated life that is used up; more than 1 beyond that.
-    pub life_used: Option<f64>,
 }
 
 /// A disk in words.
@@ -75,18 +71,6 @@ impl Subject for Disk {
             Unit::None,
             "Rotations per minute of a disk that rotates; absent for others and where udev does not know; /nodes/{node}/disks/list rpm.",
             |disk| disk.rotations.map(Into::into),
-        ),
-        Metric::state(
-            "pve_disk_health",
-            &["health"],
-            "What the disk says of itself: ok, failing, or unknown for one without SMART; only with metrics.disk_smart, since asking wakes a disk that sleeps; /nodes/{node}/disks/smart health, else /nodes/{node}/disks/list health.",
-            |disk| disk.health,
-        ),
-        Metric::gauge(
-            "pve_disk_life_used_ratio",
-            Unit::Ratio,
-            "Share of its rated life that a solid-state disk has used up, more than 1 beyond that; only with metrics.disk_smart; /nodes/{node}/disks/list wearout, which is what is left.",
-            |disk| disk.life_used.map(Into::into),
         ),
     ];
 

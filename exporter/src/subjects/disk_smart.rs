@@ -59,9 +59,21 @@ pub struct Readings {
 
 impl Subject for DiskSmart {
     const NAME: &'static str = "disk's own readings";
-    const ROWS: &'static str = "one per disk that has SMART, only with metrics.disk_smart; the disks of a node are asked one after the other, every six hours by default, and one that sleeps is woken by it";
+    const ROWS: &'static str = "one per disk that has been asked, only with the source disk_smart, which is off by default; the disks of a node are asked one after the other, every six hours by default, and one that sleeps is woken by it";
     const LABELS: &'static [&'static str] = &["pve_cluster", "node", "device"];
     const TABLE: &'static [Metric<Self>] = &[
+        Metric::state(
+            "pve_disk_health",
+            &["health"],
+            "What the disk says of itself: ok, failing, or unknown for one without SMART; /nodes/{node}/disks/smart health.",
+            |disk| disk.readings.health,
+        ),
+        Metric::gauge(
+            "pve_disk_life_used_ratio",
+            Unit::Ratio,
+            "Share of its rated life that a solid-state disk has used up, more than 1 beyond that; /nodes/{node}/disks/smart wearout, of a disk at ATA the attribute that PVE takes for it, both of which tell what is left.",
+            |disk| disk.readings.life_used.map(Into::into),
+        ),
         Metric::gauge(
             "pve_disk_temperature_celsius",
             Unit::Celsius,
@@ -155,13 +167,13 @@ impl Subject for DiskSmart {
         Metric::counter(
             "pve_disk_smart_read_bytes_total",
             Unit::Bytes,
-            "Bytes read from the disk in its life; of a disk at ATA only where smartctl says that it counts LBAs, taken for 512 bytes each; /nodes/{node}/disks/smart attribute 242, Data Units Read.",
+            "Bytes read from the disk in its life; of a disk at ATA only where smartctl says in which units it counts, LBAs taken for 512 bytes; /nodes/{node}/disks/smart attribute 242, Data Units Read.",
             |disk| disk.readings.read_bytes.map(Into::into),
         ),
         Metric::counter(
             "pve_disk_smart_written_bytes_total",
             Unit::Bytes,
-            "Bytes written to the disk in its life; of a disk at ATA only where smartctl says that it counts LBAs, taken for 512 bytes each; /nodes/{node}/disks/smart attribute 241, Data Units Written.",
+            "Bytes written to the disk in its life; of a disk at ATA only where smartctl says in which units it counts, LBAs taken for 512 bytes; /nodes/{node}/disks/smart attribute 241, Data Units Written.",
             |disk| disk.readings.written_bytes.map(Into::into),
         ),
     ];

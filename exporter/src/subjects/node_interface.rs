@@ -52,7 +52,7 @@ impl Subject for NodeInterface {
         Metric::gauge(
             "pve_node_interface_expected_up",
             Unit::None,
-            "Whether the interface should be up: it starts at boot, or belongs to a bridge, a bond or a VLAN that does; /nodes/{node}/network autostart, bridge_ports, slaves, vlan-raw-device.",
+            "Whether the interface should be up: it starts at boot, or belongs to a bridge, a bond or a VLAN that does; where no bridge is to be seen it is told only of what should; /nodes/{node}/network autostart, bridge_ports, slaves, vlan-raw-device.",
             |interface| interface.expected_up.map(Into::into),
         ),
     ];

@@ -1,7 +1,7 @@
 //! `GET /nodes/{node}/disks/list`: the disks of one node.
 //!
 //! PVE runs `smartctl` for each disk, which wakes one that sleeps, unless it is asked with `skipsmart=1` (since PVE 5). Then
-//! `health` is `UNKNOWN` and `wearout` `N/A`, just as where a disk does not tell.
+//! `health` is `UNKNOWN` and `wearout` `N/A`, just as where a disk does not tell, and neither is read.
 
 use std::borrow::Cow;
 
@@ -43,12 +43,6 @@ pub struct Row<'a> {
     /// system. Absent for an unused one.
     #[serde(borrow, deserialize_with = "perl::text")]
     pub used: Cow<'a, str>,
-    /// `health`, in the words of `smartctl`.
-    #[serde(borrow, deserialize_with = "perl::text")]
-    pub health: Cow<'a, str>,
-    /// `wearout`: percent of its life that are LEFT, below 0 for a disk that is used beyond it; `N/A` where it is not known.
-    #[serde(deserialize_with = "perl::float")]
-    pub wearout: Option<f64>,
     /// `osdid`: the newest of the Ceph OSDs on it, else -1. A string where it comes from LVM.
     #[serde(deserialize_with = "perl::whole")]
     pub osdid: Option<u64>,

@@ -55,7 +55,7 @@ impl Disks {
         let name = Arc::clone(&cluster);
         let lists = wiring.per_node(SourceName::Disks, move |client: Arc<Client>, node: Arc<str>| {
             let cluster = Arc::clone(&name);
-            async move { disks::fetch(&client, &cluster, &node, with_smart).await }
+            async move { disks::fetch(&client, &cluster, &node).await }
         });
         let lists = Arc::new(Unawaited(lists.damaged_by(|value| Some(value.damaged_rows))));
         let rounds = Arc::new(Rounds::new(wiring.pace(SourceName::DiskSmart).max_age));
@@ -117,14 +117,8 @@ impl Disks {
         let (mut disks, mut readings) = (Vec::new(), Vec::new());
         for (node, list) in lists {
             for disk in &list.value.disks {
+                disks.push(disk.clone());
                 let read = smart.get(node).and_then(|smart| smart.value.disks.get(&disk.device));
-                let (health, life_used) = read.map_or((None, None), |read| (read.health, read.life_used));
-                disks.push(Disk {
-                    // What the disk said when it was asked alone is known even where the list had no time for it.
-                    health: health.filter(|health| *health != "unknown").or(disk.health).or(health),
-                    life_used: disk.life_used.or(life_used),
-                    ..disk.clone()
-                });
                 readings.extend(read.map(|read| DiskSmart {
                     identity: Identity::new(&[
                         ("pve_cluster", &self.cluster),

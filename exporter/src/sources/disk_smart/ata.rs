@@ -13,6 +13,23 @@ const SECTOR: u64 = 512;
 /// All ones in the 48 bits of a raw value: not known.
 const ALL_ONES: u64 = (1 << 48) - 1;
 
+/// The attributes whose value is the percentage of its life that a disk has left, in the order in which PVE looks for one.
+const WEAR: [&str; 13] = [
+    "Media_Wearout_Indicator",
+    "SSD_Life_Left",
+    "Wear_Leveling_Count",
+    "Perc_Write/Erase_Ct_BC",
+    "Perc_Rated_Life_Remain",
+    "Remaining_Lifetime_Perc",
+    "Percent_Lifetime_Remain",
+    "Lifetime_Left",
+    "PCT_Life_Remaining",
+    "Lifetime_Remaining",
+    "Percent_Life_Remaining",
+    "Percent_Lifetime_Used",
+    "Perc_Rated_Life_Used",
+];
+
 /// Takes what is known of `attributes`; the first of a number counts.
 pub(super) fn read(attributes: &[Option<Attribute<'_>>], readings: &mut Readings) {
     if attributes.is_empty() {
@@ -37,15 +54,39 @@ pub(super) fn read(attributes: &[Option<Attribute<'_>>], readings: &mut Readings
     readings.reported_uncorrectable = counted(187, &["uncorr", "reported_ue"]);
     readings.command_timeouts = find(188, &["timeout"]).and_then(timeouts);
     readings.crc_errors = counted(199, &["crc"]);
-    // Others count in units of 32 MiB, 1 GiB or pages of flash, or have the halves of the number in two attributes.
-    readings.written_bytes = counted(241, &["lbas_written", "lba_written"]).and_then(bytes);
-    readings.read_bytes = counted(242, &["lbas_read", "lba_read"]).and_then(bytes);
+    let data = |id, names: &[&str]| {
+        let name = sound()
+            .find(|attribute| attribute.id == Some(id))?
+            .name
+            .to_ascii_lowercase();
+        counted(id, names)?.checked_mul(unit(&name)?)
+    };
+    readings.written_bytes = data(241, &["lbas_written", "lba_written", "host_writes", "lifetime_writes"]);
+    readings.read_bytes = data(242, &["lbas_read", "lba_read", "host_reads", "lifetime_reads"]);
+    let mut wear = WEAR
+        .iter()
+        .filter_map(|name| sound().find(|attribute| attribute.name.contains(name)));
+    readings.life_used = wear.next().and_then(|attribute| life_used(attribute.value?));
     let failing = sound().filter(|attribute| is_failing(attribute));
     readings.failing_attributes = Some(failing.count() as u64);
 }
 
-fn bytes(sectors: u64) -> Option<u64> {
-    sectors.checked_mul(SECTOR)
+/// Of what is left. More than 100 is a number in a scale of the vendor.
+fn life_used(left: u64) -> Option<f64> {
+    u8::try_from(left)
+        .ok()
+        .filter(|left| *left <= 100)
+        .map(|left| f64::from(100 - left) / 100.0)
+}
+
+/// The bytes of what an attribute of this name counts, as far as the name says it: others count pages of flash.
+fn unit(name: &str) -> Option<u64> {
+    match name {
+        _ if name.contains("lba") => Some(SECTOR),
+        _ if name.ends_with("_32mib") => Some(32 << 20),
+        _ if name.ends_with("_gib") => Some(1 << 30),
+        _ => None,
+    }
 }
 
 fn is_failing(attribute: &Attribute<'_>) -> bool {

@@ -89,7 +89,8 @@ fn solid_state_disks_count_in_units_of_their_own() {
     ]);
     assert_eq!(
         (intel.written_bytes, intel.read_bytes, intel.life_used),
-        (None, None, None)
+        (Some(1200 << 25), Some(900 << 25), Some(0.0)),
+        "its raw value is not what is left"
     );
     let sandforce = ata(&[
         (5, "Retired_Block_Count", "1"),
@@ -99,7 +100,12 @@ fn solid_state_disks_count_in_units_of_their_own() {
         (241, "Lifetime_Writes_GiB", "4252"),
         (242, "Lifetime_Reads_GiB", "34599"),
     ]);
-    assert_eq!((sandforce.written_bytes, sandforce.read_bytes), (None, None));
+    assert_eq!(
+        (sandforce.written_bytes, sandforce.read_bytes),
+        (Some(4252 << 30), Some(34_599 << 30))
+    );
+    let pages = ata(&[(241, "NAND_Writes_Pages", "7"), (242, "Host_Reads", "7")]);
+    assert_eq!((pages.written_bytes, pages.read_bytes), (None, None));
     assert_eq!(sandforce.power_on, Some(7963.0 * 3600.0 + 7.0 * 60.0 + 54.62));
     assert_eq!((sandforce.reallocated, sandforce.temperature), (Some(1), Some(27.0)));
     let halves = ata(&[
@@ -310,6 +316,79 @@ fn disks_at_sas() {
 }
 
 #[test]
+fn health_is_one_of_three_words() {
+    for (words, health) in [
+        ("PASSED", Some("ok")),
+        ("OK", Some("ok")),
+        ("FAILED!", Some("failing")),
+        (
+            "FAILURE PREDICTION THRESHOLD EXCEEDED [asc=5d, ascq=0]",
+            Some("failing"),
+        ),
+        (
+            "WARNING - SPECIFIED TEMPERATURE EXCEEDED [asc=b, ascq=1]",
+            Some("failing"),
+        ),
+        ("UNKNOWN", Some("unknown")),
+        ("UNKNOWN!", Some("unknown")),
+        ("SMART Disabled", Some("unknown")),
+        ("", None),
+    ] {
+        let body = serde_json::json!({"data": {"health": words}}).to_string();
+        assert_eq!(convert(body.as_bytes()).unwrap().health, health, "{words}");
+    }
+}
+
+#[test]
+fn wear_is_what_is_used_and_not_what_is_left() {
+    for (left, used) in [
+        (serde_json::json!(100), Some(0.0)),
+        (serde_json::json!("4"), Some(0.96)),
+        (serde_json::json!(0), Some(1.0)),
+        (serde_json::json!(97.5), Some(0.025)),
+        // NVMe: 112 % used.
+        (serde_json::json!(-12), Some(1.12)),
+        (serde_json::json!(-156), None),
+        // A vendor's scale.
+        (serde_json::json!(200), None),
+        (serde_json::json!("N/A"), None),
+        (serde_json::json!(null), None),
+    ] {
+        let body = serde_json::json!({"data": {"type": "text", "wearout": left}}).to_string();
+        assert_eq!(convert(body.as_bytes()).unwrap().life_used, used, "{left}");
+    }
+}
+
+#[test]
+fn the_wear_of_ata_is_in_the_attribute_that_pve_takes() {
+    let wear = |attributes: &[(&str, u64)]| {
+        let attributes: Vec<_> = attributes
+            .iter()
+            .map(|(name, value)| serde_json::json!({"id": "  1", "name": name, "value": value, "raw": "77"}))
+            .collect();
+        let body = serde_json::json!({"data": {"health": "PASSED", "type": "ata", "attributes": attributes}});
+        convert(body.to_string().as_bytes()).unwrap().life_used
+    };
+    assert_eq!(wear(&[("Media_Wearout_Indicator", 4)]), Some(0.96));
+    assert_eq!(wear(&[("Percent_Lifetime_Remain", 97)]), Some(0.03));
+    assert_eq!(
+        wear(&[
+            ("Wear_Leveling_Count", 50),
+            ("SSD_Life_Left", 80),
+            ("SSD_Life_Left", 10)
+        ]),
+        Some(0.2),
+        "the first in its order, not in the disk's"
+    );
+    assert_eq!(
+        wear(&[("Power_On_Hours", 80), ("Reallocated_Sector_Ct", 100)]),
+        None,
+        "a hard disk"
+    );
+    assert_eq!(wear(&[("Wear_Leveling_Count", 200)]), None, "a scale of the vendor");
+}
+
+#[test]
 fn a_disk_without_smart_says_nothing() {
     let none = convert(br#"{"data":{"health":"UNKNOWN"}}"#).unwrap();
     let expected = Readings {
@@ -378,8 +457,6 @@ mod rounds {
             }),
             size: None,
             rotations: None,
-            health: None,
-            life_used: None,
         };
         NodeDisks {
             disks: disks.iter().map(disk).collect(),

@@ -40,11 +40,16 @@ pub struct Evidence<'a> {
 }
 
 /// One row for each online node of a cluster of several. None where a filter leaves guests out: the answer for a part of them
-/// would be a false comfort.
+/// would be a false comfort. Nor where an online node does not tell its memory, which is so for a token that may not know it.
 #[must_use]
 pub fn rows(cluster: &str, evidence: Evidence<'_>) -> Arc<[NodeLoss]> {
     let resources = evidence.resources;
-    if resources.nodes.len() < 2 || resources.existing.len() != resources.guests.len() {
+    let tells = |node: &NodeRow| node.figures.memory_size.and(node.figures.memory_usage).is_some();
+    let is_told = resources
+        .nodes
+        .values()
+        .all(|node| node.up != Some(true) || tells(node));
+    if resources.nodes.len() < 2 || resources.existing.len() != resources.guests.len() || !is_told {
         return Arc::default();
     }
     let mut nodes = Nodes::new(resources);

@@ -20,8 +20,7 @@ pub struct NodeLoss {
 
 impl Subject for NodeLoss {
     const NAME: &'static str = "node loss";
-    const ROWS: &'static str =
-        "one per node that is online in a cluster of several; none where a filter or the token leaves guests out";
+    const ROWS: &'static str = "one per node that is online in a cluster of several; none where a filter or the token leaves guests or the memory of nodes out";
     const LABELS: &'static [&'static str] = &["pve_cluster", "id", "node"];
     const TABLE: &'static [Metric<Self>] = &[
         Metric::gauge(

@@ -318,6 +318,12 @@ fn no_answer_where_it_would_be_for_a_part_or_for_nobody() {
         ..GuestFilter::default()
     };
     assert!(pair().guest(100, "a", 1, "running").rows(&filter).is_empty());
+    let mut silent = pair().guest(100, "a", 1, "running");
+    silent.rows[1].as_object_mut().unwrap().remove("mem");
+    assert!(
+        silent.rows(&GuestFilter::default()).is_empty(),
+        "its memory is not ours to know"
+    );
 }
 
 #[test]

@@ -166,7 +166,8 @@ impl Simulated {
     /// Lets time pass for the exporter until `condition` holds: enough for a survey to go round, or for everything else to be
     /// read again.
     async fn until_read(&self, source: SourceName, what: &str, condition: impl Fn(&Exposition) -> bool) -> Exposition {
-        for _ in 0..40 {
+        // A storage that hung is left alone for up to forty minutes.
+        for _ in 0..200 {
             let seen = scrape(&self.exporter).await;
             if condition(&seen) {
                 return seen;

@@ -72,7 +72,7 @@ impl DemoArguments {
         println!(
             "Guests start, stop and migrate while you look, and some of what is under them is wrong: a pool, disks, a certificate,"
         );
-        println!("a service and more. The last node is read half a minute after the first scrape. Ctrl-C ends it.");
+        println!("a service and more. That is read node by node: give it a minute. Ctrl-C ends it.");
         Ok((simulator, listener, exporter))
     }
 }

@@ -167,6 +167,10 @@ async fn the_demo_serves_until_it_is_ended() {
     assert_eq!(demo.ended().code(), Some(0));
 }
 
+/// What is wrong, and how it shows.
+#[cfg(feature = "demo")]
+type Trouble<'a> = (&'a str, &'a dyn Fn(&Exposition) -> bool);
+
 /// One node has everything that three would share, and is read at once.
 #[cfg(feature = "demo")]
 #[tokio::test]
@@ -179,7 +183,7 @@ async fn the_demo_shows_what_breaks_at_night() {
             .as_secs_f64()
     };
     let soon = |end: &Sample| end.value > now() && end.value < now() + 14.0 * 86_400.0;
-    let troubles: [(&str, &dyn Fn(&Exposition) -> bool); 11] = [
+    let troubles: [Trouble<'_>; 11] = [
         ("a degraded pool", &|seen| {
             seen.value("pve_zfs_pool_health", &[("pool", "tank"), ("health", "degraded")]) == Some(1.0)
                 && seen.value("pve_zfs_pool_vdevs_unhealthy", &[("pool", "tank")]) == Some(1.0)
@@ -220,7 +224,7 @@ async fn the_demo_shows_what_breaks_at_night() {
         }),
         ("Ceph that is not well", &|seen| {
             seen.samples("pve_ceph_health")
-                .any(|ceph| ceph.label("health") != Some("ok"))
+                .any(|ceph| ceph.label("status") == Some("HEALTH_WARN"))
         }),
     ];
     let deadline = Instant::now() + Duration::from_secs(40);

@@ -1,6 +1,6 @@
 //! What the loss of each node would mean: worked out for a new list of resources, beside finding that nothing has changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,6 +44,8 @@ pub(crate) async fn run(simulator: &Simulator) {
             jobs: &[],
             constraints: Some(&constraints),
             groups: None,
+            never_synced: &BTreeSet::new(),
+            maintenance: &BTreeSet::new(),
         };
         node_loss::rows("bench", evidence)
     };

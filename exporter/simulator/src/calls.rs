@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The endpoints that make a node fork, ask QEMU's monitor, take a lock of the cluster or look through a storage.
-const SLOW: [&str; 18] = [
+const SLOW: [&str; 17] = [
     "/nodes/{node}/apt/versions",
     "/nodes/{node}/ceph/osd",
     "/nodes/{node}/ceph/pool",
@@ -21,7 +21,6 @@ const SLOW: [&str; 18] = [
     "/nodes/{node}/network",
     "/nodes/{node}/qemu",
     "/nodes/{node}/replication",
-    "/nodes/{node}/rrddata",
     "/nodes/{node}/services",
     "/nodes/{node}/storage/{storage}/content",
     "/nodes/{node}/time",

@@ -231,7 +231,7 @@ Everything else is there from PVE 7.4 on, for a token with the role PVEAuditor o
 | `pve_access_users_locked` | always 0: PVE locks nobody | yes | yes | yes | |
 | `pve_disk_info`: all OSDs of a disk in osd | one of them | from 8.1 | yes | yes | |
 | `pve_cluster_votes_*`, `pve_cluster_qdevice_configured` | yes | yes | yes | yes | a cluster; a node that stands alone has no votes |
-| `pve_cluster_qdevice_connected` | yes | yes | yes | yes | a QDevice |
+| `pve_cluster_qdevice_connected`, `pve_cluster_qdevice_info` | yes | yes | yes | yes | a QDevice |
 | `pve_access_own_token_expiry_timestamp_seconds` | yes | yes | yes | yes | a token, or its user, that expires |
 | `pve_node_loss_*` | yes | yes | yes | yes | several nodes, and VM.Audit on all guests without a filter |
 | `pve_node_reboot_needed`, `pve_node_kernel_info` | yes | yes | yes | yes | a kernel of Proxmox |
@@ -381,15 +381,41 @@ mod tests {
         }
     }
 
+    /// The names in [`AVAILABILITY`], each with where `*` stands.
+    fn patterns() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+        let names = AVAILABILITY.split('`').filter(|text| text.starts_with("pve_"));
+        names.map(|name| {
+            name.split_once('*')
+                .map_or((name, None), |(start, end)| (start, Some(end)))
+        })
+    }
+
+    fn fits(name: &str, (start, end): (&str, Option<&str>)) -> bool {
+        end.map_or(name == start, |end| name.starts_with(start) && name.ends_with(end))
+    }
+
     #[test]
     fn what_is_said_to_be_absent_is_catalogued() {
         let groups = catalog();
         let names = || groups.iter().flat_map(|group| &group.entries).map(|entry| entry.name);
-        for pattern in AVAILABILITY.split('`').filter(|text| text.starts_with("pve_")) {
-            let (start, end) = pattern.split_once('*').unwrap_or((pattern, ""));
-            let known = names()
-                .any(|name| name == pattern || start != pattern && name.starts_with(start) && name.ends_with(end));
-            assert!(known, "{pattern}");
+        for pattern in patterns() {
+            assert!(names().any(|name| fits(name, pattern)), "{pattern:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_some_versions_or_settings_give_is_in_the_table() {
+        let of_some = |group: &Group, entry: &Entry| {
+            let of_version = ["and later", "before PVE"]
+                .iter()
+                .any(|words| entry.help.contains(words));
+            // Another table says what this means in each version.
+            of_version && entry.name != "pve_node_memory_usage_bytes" || group.rows.contains("only with the source")
+        };
+        for group in catalog() {
+            for entry in group.entries.iter().filter(|entry| of_some(&group, entry)) {
+                assert!(patterns().any(|pattern| fits(entry.name, pattern)), "{}", entry.name);
+            }
         }
     }
 

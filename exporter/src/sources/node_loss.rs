@@ -1,7 +1,7 @@
 //! Which guests would find no other place if a node died, from what other sources have brought.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::subjects::guest::{Guest, GuestKey};
 use crate::subjects::guest_drive_config::Media;
 use crate::subjects::node;
 use crate::subjects::node_loss::NodeLoss;
-use crate::subjects::replication::ReplicationJob;
+use crate::subjects::replication::{JobId, ReplicationJob};
 
 use affinity::Affinity;
 
@@ -37,6 +37,10 @@ pub struct Evidence<'a> {
     pub constraints: Option<&'a Constraints>,
     /// The groups of HA that guests are in, likewise.
     pub groups: Option<&'a HashMap<GuestKey, Box<str>>>,
+    /// The jobs of replication that have not made a copy yet.
+    pub never_synced: &'a BTreeSet<JobId>,
+    /// The nodes that take no guests, as the manager of HA tells: before PVE 8.3 the list of nodes does not.
+    pub maintenance: &'a BTreeSet<Box<str>>,
 }
 
 /// One row for each online node of a cluster of several. None where a filter leaves guests out: the answer for a part of them
@@ -52,7 +56,7 @@ pub fn rows(cluster: &str, evidence: Evidence<'_>) -> Arc<[NodeLoss]> {
     if resources.nodes.len() < 2 || resources.existing.len() != resources.guests.len() || !is_told {
         return Arc::default();
     }
-    let mut nodes = Nodes::new(resources);
+    let mut nodes = Nodes::new(resources, evidence.maintenance);
     let mut affinity = Affinity::new(evidence.constraints);
     let mut losses: Vec<Loss> = nodes.free.iter().map(|_| Loss::default()).collect();
     for guest in resources.guests.iter().filter(|guest| runs(guest)) {
@@ -180,7 +184,7 @@ struct Place {
 }
 
 impl<'a> Nodes<'a> {
-    fn new(resources: &'a Resources) -> Self {
+    fn new(resources: &'a Resources, maintenance: &BTreeSet<Box<str>>) -> Self {
         let index: HashMap<&str, usize> = resources.nodes.keys().map(|name| &**name).zip(0..).collect();
         let mut storages: HashMap<&str, Storage> = HashMap::new();
         for row in &resources.storages {
@@ -193,7 +197,11 @@ impl<'a> Nodes<'a> {
                 .extend(index.get(&*row.node).filter(|_| row.on_node.up == Some(true)));
         }
         Self {
-            free: resources.nodes.values().map(free).collect(),
+            free: resources
+                .nodes
+                .iter()
+                .map(|(name, node)| free(node).filter(|_| !maintenance.contains(&**name)))
+                .collect(),
             index,
             storages,
             places: HashMap::new(),
@@ -207,7 +215,7 @@ impl<'a> Nodes<'a> {
             let of_group = group.and_then(|group| constraints.groups.get(group));
             constraints.bound.get(&key).or(of_group)
         });
-        let copies: Vec<usize> = copies(guest, evidence.jobs)
+        let copies: Vec<usize> = copies(guest, evidence)
             .filter_map(|target| self.index.get(target).copied())
             .collect();
         let Some(configuration) = evidence.configurations.get(&key) else {
@@ -280,7 +288,7 @@ fn keep(places: &mut Option<Rc<[usize]>>, admits: impl Fn(usize) -> bool, nodes:
 /// The storages of a guest's disks, each once; an empty name for what is on none.
 fn disks(configuration: &Configuration) -> Vec<&str> {
     let drives = configuration.drives.iter();
-    let disks = drives.filter(|drive| drive.media == Media::Disk);
+    let disks = drives.filter(|drive| matches!(drive.media, Media::Disk | Media::Device));
     let mut storages: Vec<&str> = disks.map(|drive| &*drive.storage).collect();
     storages.sort_unstable();
     storages.dedup();
@@ -288,11 +296,12 @@ fn disks(configuration: &Configuration) -> Vec<&str> {
 }
 
 /// The nodes that `guest` is copied to. `jobs` are sorted by guest.
-fn copies<'a>(guest: &Guest, jobs: &'a [ReplicationJob]) -> impl Iterator<Item = &'a str> {
-    let vmid = guest.vmid;
+fn copies<'a>(guest: &Guest, evidence: Evidence<'a>) -> impl Iterator<Item = &'a str> {
+    let (vmid, jobs) = (guest.vmid, evidence.jobs);
     let first = jobs.partition_point(|job| job.job.vmid < vmid);
     let jobs = jobs.iter().skip(first).take_while(move |job| job.job.vmid == vmid);
-    jobs.filter(|job| job.enabled).map(|job| &*job.target)
+    jobs.filter(move |job| job.enabled && !evidence.never_synced.contains(&job.job))
+        .map(|job| &*job.target)
 }
 
 mod affinity;

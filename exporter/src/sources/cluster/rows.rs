@@ -34,6 +34,7 @@ use crate::subjects::node_loss::NodeLoss;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::recovery_point::{RecoveryPoint, RecoverySource};
+use crate::subjects::replication::JobId;
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
 
@@ -101,6 +102,8 @@ pub(super) type LossRows = Cached<
         Option<Same<ReplicationJobs>>,
         Option<Same<HaRules>>,
         Option<Same<HaStatus>>,
+        BTreeSet<JobId>,
+        BTreeSet<Box<str>>,
     ),
     Arc<[NodeLoss]>,
 >;
@@ -210,12 +213,15 @@ impl ClusterSources {
         let (configurations, rules) = (self.inventory.configurations(), self.ha.rules(interval));
         let jobs = self.replication.jobs(interval);
         let groups = self.ha.status(interval).filter(|ha| !ha.groups.is_empty());
+        let (never_synced, maintenance) = (self.replication.never_synced(interval), self.ha.maintenance(interval));
         let key = (
             Same(Arc::clone(resources)),
             Same(Arc::clone(&configurations)),
             jobs.clone().map(Same),
             rules.clone().map(Same),
             groups.clone().map(Same),
+            never_synced.clone(),
+            maintenance.clone(),
         );
         self.node_losses.of(key, || {
             let evidence = Evidence {
@@ -224,6 +230,8 @@ impl ClusterSources {
                 jobs: jobs.as_deref().map_or(&[], |jobs| &jobs.jobs),
                 constraints: rules.as_deref().map(|rules| &rules.constraints),
                 groups: groups.as_deref().map(|ha| &ha.groups),
+                never_synced: &never_synced,
+                maintenance: &maintenance,
             };
             node_loss::rows(&self.name, evidence)
         })

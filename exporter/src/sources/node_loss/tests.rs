@@ -22,6 +22,8 @@ struct Cluster {
     jobs: Vec<ReplicationJob>,
     constraints: Constraints,
     groups: HashMap<GuestKey, Box<str>>,
+    never_synced: BTreeSet<JobId>,
+    maintenance: BTreeSet<Box<str>>,
 }
 
 impl Cluster {
@@ -96,6 +98,8 @@ impl Cluster {
             jobs: &self.jobs,
             constraints: Some(&self.constraints),
             groups: Some(&self.groups),
+            never_synced: &self.never_synced,
+            maintenance: &self.maintenance,
         };
         rows("main", evidence)
     }
@@ -183,6 +187,8 @@ fn a_disk_that_is_elsewhere_is_out_of_reach() {
     let media = [Media::Cdrom, Media::Cloudinit, Media::Unused];
     cluster.configure(100, media.map(|media| drive("local", media)).into());
     assert_eq!(cluster.first(), (1, 0, 0, 0), "only disks count");
+    cluster.configure(100, vec![drive("", Media::Device)]);
+    assert_eq!(cluster.first(), (1, 1, 1, 0), "a device of the node in a container");
 }
 
 #[test]
@@ -195,6 +201,9 @@ fn a_replica_is_a_place_too() {
     assert_eq!(cluster().job(100, "c", true).first(), (1, 0, 0, 0));
     assert_eq!(cluster().job(100, "c", false).first(), (1, 1, 5, 0));
     assert_eq!(cluster().job(101, "c", true).first(), (1, 1, 5, 0));
+    let mut failing = cluster().job(100, "c", true);
+    failing.never_synced.insert(JobId { vmid: 100, number: 0 });
+    assert_eq!(failing.first(), (1, 1, 5, 0), "nothing has arrived there");
     let crowded = cluster()
         .running(102, "a", 5, &["zfs"])
         .job(100, "c", true)
@@ -307,6 +316,14 @@ fn nodes_that_take_nobody() {
 }
 
 #[test]
+fn a_node_that_only_the_manager_of_ha_knows_to_be_in_maintenance() {
+    let mut cluster = pair().storage("san", true, &["a", "b"]).running(100, "a", 1, &["san"]);
+    assert_eq!(cluster.first(), (1, 0, 0, 0));
+    cluster.maintenance.insert("b".into());
+    assert_eq!(cluster.first(), (1, 1, 1, 0));
+}
+
+#[test]
 fn no_answer_where_it_would_be_for_a_part_or_for_nobody() {
     let alone = Cluster::new(&[("a", 8, 0)]).guest(100, "a", 1, "running");
     assert!(alone.rows(&GuestFilter::default()).is_empty());
@@ -336,6 +353,8 @@ fn the_recorded_cluster() {
         jobs: &[],
         constraints: None,
         groups: None,
+        never_synced: &BTreeSet::new(),
+        maintenance: &BTreeSet::new(),
     };
     let rows = rows("main", evidence);
     assert_eq!(rows.len(), 2, "the third is offline");
@@ -372,6 +391,8 @@ fn thousands_of_guests() {
         jobs: &[],
         constraints: Some(&cluster.constraints),
         groups: None,
+        never_synced: &BTreeSet::new(),
+        maintenance: &BTreeSet::new(),
     };
     let rows = rows("main", evidence);
     assert_eq!(rows.len(), 30);

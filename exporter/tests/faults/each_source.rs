@@ -114,7 +114,7 @@ fn with_it(source: SourceName) -> Vec<&'static str> {
 fn steps(source: SourceName) -> (u64, u32) {
     match source {
         // What a survey has read is served for a day.
-        _ if is_survey(source) => (3600, 30),
+        _ if is_survey(source) => (3 * 3600, 30),
         // What hangs is left alone for ten minutes and more.
         _ if source.cost() == Cost::Storage => (3600, 8),
         // Enough for everything to be read again.
@@ -136,19 +136,25 @@ async fn start(source: SourceName) -> Simulated {
     };
     let apart = if is_history(source) { 0 } else { APART };
     Simulated::by(Clock::standing_at(START + apart), options, |config| {
-        let read_at_once =
-            |other: &SourceName| !is_survey(*other) && !other.follows_events() && *other != SourceName::DiskSmart;
-        for other in SourceName::ALL.into_iter().filter(read_at_once) {
-            set_max_age(config, other, 60);
-        }
         match source {
+            // Surveys get what the others leave of the requests of a minute.
+            _ if is_survey(source) => set_max_age(config, source, 60),
             // One disk of a node after the other.
             SourceName::DiskSmart => set_max_age(config, source, 3600),
-            _ if is_survey(source) => set_max_age(config, source, 60),
             _ => {}
         }
+        let read_at_once =
+            |other: &SourceName| !is_survey(*other) && !other.follows_events() && *other != SourceName::DiskSmart;
+        for other in SourceName::ALL
+            .into_iter()
+            .filter(read_at_once)
+            .filter(|_| !is_survey(source))
+        {
+            set_max_age(config, other, 60);
+        }
         let cluster = config.clusters.get_mut("main").unwrap();
-        cluster.request_timeout = Duration::from_secs(1);
+        // Surveys wait for many calls, one after the other.
+        cluster.request_timeout = Duration::from_millis(if is_survey(source) { 400 } else { 1000 });
     })
     .await
 }

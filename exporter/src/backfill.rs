@@ -29,9 +29,9 @@ use crate::pve::client::{Client, ClientError};
 use crate::pve::error::{ApiError, FailureReason};
 use crate::pve::transport::Observer;
 use crate::sources::resources::{self, Memory};
-use advice::advice;
-use columns::families;
-use fetch::Wanted;
+use advice::{advice, unlabelled};
+use columns::{Kind, families};
+use fetch::{Paced, Wanted};
 use history::{History, encode};
 use openmetrics::{Month, Series, months, write};
 use plan::Selection;
@@ -49,6 +49,8 @@ pub struct Arguments {
     pub resolution: String,
     /// The directory for the files.
     pub output: PathBuf,
+    /// How often PVE is asked at most; 0 is taken for 1.
+    pub calls_per_minute: u32,
     /// The cluster; not needed where there is one only.
     pub cluster: Option<String>,
     /// The nodes.
@@ -157,6 +159,7 @@ pub async fn run(
         });
     }
     if let Some(state) = begun.as_ref().filter(|state| state.complete) {
+        directory.forget_histories()?;
         return Ok(Report {
             text: advice(state, &arguments.output, now),
             missing: Vec::new(),
@@ -181,7 +184,9 @@ pub async fn run(
             ..
         } = arguments;
         let objects = plan::objects(&resources, nodes, guests, storages).map_err(BackfillError::Argument)?;
-        let state = State::new(asked, since, until, objects);
+        let metrics = families().into_iter().map(|family| family.name.to_owned());
+        let metrics = metrics.filter(|name| !config.metrics.drops(name)).collect();
+        let state = State::new(asked, since, until, objects, metrics);
         directory.save(&state)?;
         state
     };
@@ -189,7 +194,9 @@ pub async fn run(
         span: state.since..=state.until,
         finest,
     };
-    let missing = fetch_all(&client, &directory, &state, &wanted, now, progress).await?;
+    announce(&directory, &state, &wanted, arguments, now, progress);
+    let mut client = Paced::new(&client, arguments.calls_per_minute);
+    let missing = fetch_all(&mut client, &directory, &state, &wanted, now, progress).await?;
     write_all(&directory, &mut state, progress)?;
     if missing.is_empty() {
         state.complete = true;
@@ -273,16 +280,45 @@ fn check_labels(labels: &[(String, String)]) -> Result<(), String> {
     Ok(())
 }
 
+/// Says beforehand what it takes.
+fn announce(
+    directory: &Directory,
+    state: &State,
+    wanted: &Wanted,
+    arguments: &Arguments,
+    now: u64,
+    progress: &mut Progress<'_>,
+) {
+    let (calls, moments) = fetch::expected(wanted, now);
+    let is_missing = |index: usize| !directory.path(&Directory::history(index)).exists();
+    let histories = (0..state.objects.len()).filter(|index| is_missing(*index)).count() as u64;
+    let (calls, rate) = (calls * histories, arguments.calls_per_minute.max(1));
+    let samples = |object: &plan::Object| moments * object.kind.columns().len() as u64;
+    let megabytes =
+        (state.objects.iter().map(samples).sum::<u64>() * openmetrics::BYTES_PER_SAMPLE).div_ceil(1_000_000);
+    if histories > 0 {
+        progress.say(&format!(
+            "{histories} histories are to be read, by {calls} calls at most, {rate} a minute: {} min; the directory grows to \
+             {megabytes} MB at most. If this is interrupted, the same command goes on.{}",
+            calls.div_ceil(rate.into()),
+            unlabelled(&state.asked.labels).trim_end()
+        ));
+    }
+}
+
+/// So many objects in a row without an answer in time, and nobody waits for the next one.
+const TIMEOUTS: usize = 3;
+
 /// Fetches the histories that are not there. Returns those that could not be read.
 async fn fetch_all(
-    client: &Client,
+    client: &mut Paced<'_>,
     directory: &Directory,
     state: &State,
     wanted: &Wanted,
     now: u64,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<(String, ApiError)>, BackfillError> {
-    let mut missing = Vec::new();
+    let (mut missing, mut timeouts) = (Vec::new(), 0);
     progress.begin("histories", state.objects.len());
     for (index, object) in state.objects.iter().enumerate() {
         let name = Directory::history(index);
@@ -290,12 +326,16 @@ async fn fetch_all(
             continue;
         }
         progress.step(index, &object.id);
-        match fetch::history(client, object, wanted, now).await {
+        let outcome = fetch::history(client, object, wanted, now).await;
+        // A storage may hang by itself.
+        let timeout = matches!(&outcome, Err(ApiError::Timeout { .. }) if object.kind != Kind::Storage);
+        timeouts = if timeout { timeouts + 1 } else { 0 };
+        match outcome {
             Ok(moments) => {
                 let bytes = encode(&moments, object.kind.columns().len());
                 directory.whole(&name, |file| io::Write::write_all(file, &bytes))?;
             }
-            Err(error) if concerns_all(&error) => return Err(error.into()),
+            Err(error) if concerns_all(&error) || timeouts >= TIMEOUTS => return Err(error.into()),
             Err(error) => missing.push((object.id.clone(), error)),
         }
     }
@@ -315,7 +355,8 @@ fn concerns_all(error: &ApiError) -> bool {
 fn write_all(directory: &Directory, state: &mut State, progress: &mut Progress<'_>) -> Result<(), BackfillError> {
     let months = months(&(state.since..=state.until));
     let series = all_series(directory, state, &months)?;
-    let families = families();
+    let mut families = families();
+    families.retain(|family| state.metrics.iter().any(|name| name == family.name));
     progress.begin("months", months.len());
     for (index, Month { name, .. }) in months.iter().enumerate() {
         progress.step(index, name);

@@ -130,8 +130,10 @@ impl Config {
             .get(cluster)
             .and_then(|cluster| cluster.sources.get(&source));
         let settings = own.map_or(general.clone(), |own| own.or(&general));
+        let shown = source != SourceName::Netstat || self.metrics.guest_interfaces;
         SourcePolicy {
-            enabled: settings.enabled.unwrap_or(source.enabled_by_default()),
+            // Nobody is asked for what is not shown.
+            enabled: shown && settings.enabled.unwrap_or(source.enabled_by_default()),
             max_age: settings.max_age.unwrap_or(source.default_max_age()),
         }
     }

@@ -6,7 +6,8 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pve_exporter::backfill::plan::Selection;
 use pve_exporter::backfill::progress::Progress;
@@ -14,10 +15,9 @@ use pve_exporter::backfill::{Arguments, BackfillError, Report, run};
 use pve_exporter::config::Config;
 use pve_simulator::{Fault, Options, Simulator, Version};
 use serde_json::Value;
-use support::exporters::scrape;
-use support::prometheus::{Prometheus, promtool};
-use support::simulated::{cluster, options};
-use support::strict::{Sample, check_openmetrics};
+use support::prometheus::{Prometheus, promtool_path};
+use support::simulated::{Simulated, cluster, options};
+use support::strict::{Exposition, Sample, check_openmetrics};
 use tempfile::TempDir;
 
 /// When the clock of the simulator stands still.
@@ -25,13 +25,16 @@ const NOW: u64 = 1_786_800_000;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
-async fn simulator(versions: &[Version]) -> Simulator {
-    let options = Options {
+fn small(versions: &[Version]) -> Options {
+    Options {
         guests: 6,
         versions: versions.to_vec(),
         ..options()
-    };
-    Simulator::start(options).await.unwrap()
+    }
+}
+
+async fn simulator(versions: &[Version]) -> Simulator {
+    Simulator::start(small(versions)).await.unwrap()
 }
 
 async fn newest() -> Simulator {
@@ -52,6 +55,7 @@ fn arguments(output: &Path) -> Arguments {
         until: "3h".to_owned(),
         resolution: "1m".to_owned(),
         output: output.to_owned(),
+        calls_per_minute: 60_000,
         labels: vec![pair("job", "pve"), pair("instance", "exporter:9221")],
         ..Arguments::default()
     }
@@ -80,6 +84,36 @@ fn files(output: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+#[tokio::test]
+async fn what_the_configuration_leaves_out_is_no_history() {
+    let simulator = newest().await;
+    let outer = TempDir::new().unwrap();
+    let arguments = Arguments {
+        since: "2d".to_owned(),
+        ..arguments(outer.path())
+    };
+    let mut config = config(&simulator);
+    config.metrics.drop = vec!["pve_node_load*".to_owned()];
+    let mut out = Vec::new();
+    let fault = simulator.inject("status=500:/nodes/pve1/rrddata".parse::<Fault>().unwrap());
+    let mut progress = Progress::new(&mut out, false);
+    let report = run(&config, &arguments, NOW, &mut progress).await.unwrap();
+    assert_eq!(report.missing.len(), 1);
+    let left_out = |series: &String| {
+        series.starts_with("pve_node_load1{")
+            || series.starts_with("pve_guest_pressure_") && series.contains("_full_ratio{")
+    };
+    assert!(!read(outer.path()).keys().any(left_out));
+    // The configuration changes between two runs; what was begun ends as it was begun.
+    simulator.clear(fault);
+    config.metrics.drop = vec!["pve_node_cpus".to_owned()];
+    run(&config, &arguments, NOW, &mut progress).await.unwrap();
+    let written = read(outer.path());
+    assert!(!written.keys().any(left_out));
+    let cpus = written.keys().filter(|series| series.starts_with("pve_node_cpus{"));
+    assert_eq!(cpus.count(), 3);
 }
 
 /// Every sample of the files, by series. The text is read strictly but for what no scrape has: times, and a series twice.
@@ -127,14 +161,15 @@ async fn a_year_is_there_in_prometheus() {
     assert!(written.values().all(|samples| increasing(samples)));
     assert_eq!(files(&output).len(), 13);
 
-    // The commands are those that are printed, run where the printed paths are.
-    let mut commands = 0;
-    for line in report.text.lines().filter(|line| line.starts_with("    promtool ")) {
-        let arguments: Vec<&str> = line.split_whitespace().skip(1).collect();
-        promtool(&arguments, outer.path(), "").unwrap();
-        commands += 1;
-    }
-    assert_eq!(commands, 13);
+    // The command is the one that is printed.
+    let command = report.text.lines().find(|line| line.starts_with("    for file in "));
+    let script = format!(
+        "promtool() {{ '{}' \"$@\"; }}\n{}",
+        promtool_path().display(),
+        command.unwrap()
+    );
+    let ended = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
     fs::rename(output.join("blocks"), outer.path().join("data")).unwrap();
     let prometheus = Prometheus::with_blocks(outer);
 
@@ -221,16 +256,27 @@ fn series(metric: &Value, written: &BTreeMap<String, Vec<(u64, f64)>>) -> String
 
 #[tokio::test]
 async fn live_series_and_their_history_are_one() {
-    let simulator = newest().await;
+    let now = SystemTime::now();
+    let options = Options {
+        starts_at: Some(now),
+        ..small(&[Version::new(9, 2, 11)])
+    };
+    let simulated = Simulated::with(options, |_| {}).await;
     let outer = TempDir::new().unwrap();
     let arguments = Arguments {
         since: "2d".to_owned(),
         labels: Vec::new(),
         ..arguments(outer.path())
     };
-    backfill(&simulator, &arguments).await.unwrap();
-    let (exporter, _) = support::exporters::exporter(&[("main", cluster(&simulator))]);
-    let live = scrape(&Arc::clone(&exporter)).await;
+    let now = now.duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut out = Vec::new();
+    let mut progress = Progress::new(&mut out, false);
+    run(&config(&simulated.simulator), &arguments, now, &mut progress)
+        .await
+        .unwrap();
+    let nodes = simulated.simulator.nodes().len();
+    let pressure = |seen: &Exposition| seen.samples("pve_node_pressure_io_some_ratio").count() == nodes;
+    let live = simulated.until_aging(1, "the pressure on each node", pressure).await;
     let text = |sample: &Sample| {
         let labels: Vec<_> = sample
             .labels
@@ -255,7 +301,7 @@ async fn live_series_and_their_history_are_one() {
             shared += 1;
         } else {
             assert!(
-                name.ends_with("_per_second") || name.starts_with("pve_node_pressure_") || name.contains("_zfs_arc_"),
+                name.ends_with("_per_second"),
                 "{name} is neither live nor documented as history's own"
             );
         }
@@ -280,7 +326,7 @@ async fn a_year_of_pve_8_is_coarser() {
         assert!(steps.contains(&step), "{steps:?}");
     }
     assert!(samples.last().unwrap().0 <= NOW - 3 * HOUR && samples[0].0 < NOW - 350 * DAY);
-    assert_eq!(simulator.calls().executed_for("/nodes/{of}/rrddata"), 4);
+    assert_eq!(simulator.calls().executed_for("/nodes/{copied}/rrddata"), 4);
 }
 
 #[tokio::test]
@@ -315,7 +361,11 @@ async fn it_goes_on_where_it_ended() {
     simulator.reset_calls();
     let report = backfill(&simulator, &arguments).await.unwrap();
     assert!(report.missing.is_empty());
-    assert_eq!(simulator.calls().executed_for("/nodes/{of}/rrddata"), 0, "it is there");
+    assert_eq!(
+        simulator.calls().executed_for("/nodes/{copied}/rrddata"),
+        0,
+        "it is there"
+    );
     let with = read(outer.path());
     assert_eq!(with.len(), without.len() + 2);
     assert!(without.iter().all(|(series, samples)| with[series] == *samples));
@@ -363,7 +413,7 @@ async fn what_was_fetched_outlives_the_end_of_all_endpoints() {
     simulator.reset_calls();
     backfill(&simulator, &all).await.unwrap();
     // Of three nodes the first one is there.
-    assert_eq!(simulator.calls().executed_for("/nodes/{of}/rrddata"), 2 * 5);
+    assert_eq!(simulator.calls().executed_for("/nodes/{copied}/rrddata"), 2 * 5);
 }
 
 #[tokio::test]
@@ -419,15 +469,67 @@ async fn an_offline_node_costs_its_storages_only() {
 }
 
 #[tokio::test]
-async fn one_request_at_a_time() {
+async fn one_request_at_a_time_and_not_too_many_a_minute() {
     let simulator = newest().await;
     let outer = TempDir::new().unwrap();
     simulator.reset_calls();
-    backfill(&simulator, &few(outer.path())).await.unwrap();
+    let arguments = Arguments {
+        calls_per_minute: 1_200,
+        ..few(outer.path())
+    };
+    let began = Instant::now();
+    backfill(&simulator, &arguments).await.unwrap();
+    let calls = simulator.calls();
+    assert_eq!(calls.executed_for("/nodes/{copied}/rrddata"), 5);
+    assert_eq!(calls.executed_for("/nodes/{node}/storage/{storage}/rrddata"), 5);
+    assert!(began.elapsed() >= 9 * Duration::from_millis(50));
     let most = simulator
         .nodes()
         .iter()
         .map(|node| simulator.highest_concurrency(node))
         .max();
     assert_eq!(most, Some(1));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_thousand_answers_that_do_not_come() {
+    let simulator = newest().await;
+    let outer = TempDir::new().unwrap();
+    let mut config = config(&simulator);
+    config.clusters.get_mut("main").unwrap().request_timeout = Duration::from_millis(200);
+    for kind in ["qemu", "lxc"] {
+        simulator.inject(format!("hang:/nodes/*/{kind}/*/rrddata").parse::<Fault>().unwrap());
+    }
+    let mut out = Vec::new();
+    let mut progress = Progress::new(&mut out, false);
+    let error = run(&config, &arguments(outer.path()), NOW, &mut progress)
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("/qemu/103/"),
+        "the third of the guests: {error}"
+    );
+}
+
+#[tokio::test]
+async fn it_is_told_beforehand_what_it_takes() {
+    let simulator = newest().await;
+    let outer = TempDir::new().unwrap();
+    let arguments = Arguments {
+        calls_per_minute: 2_000,
+        ..arguments(outer.path())
+    };
+    let mut out = Vec::new();
+    let mut progress = Progress::new(&mut out, false);
+    run(&config(&simulator), &arguments, NOW, &mut progress).await.unwrap();
+    let told = String::from_utf8(out).unwrap();
+    let expected = "17 histories are to be read, by 85 calls at most, 2000 a minute: 1 min; the directory grows to ";
+    let rest = told.strip_prefix(expected).unwrap_or_else(|| panic!("{told}"));
+    let most = rest.split(' ').next().unwrap();
+    let size = files(outer.path())
+        .iter()
+        .map(|path| fs::metadata(path).unwrap().len())
+        .sum::<u64>();
+    let most = most.parse::<u64>().unwrap() * 1_000_000;
+    assert!((size..2 * size).contains(&most), "{most} {size}");
 }

@@ -121,6 +121,7 @@ async fn every_scrape_ends_in_time_whatever_fails() {
         "black-hole:pve1",
         "offline:pve3",
         "hang:/cluster/metrics/export",
+        "hang:pve2:/nodes/*/disks/zfs",
         "partition:pve1",
         "revoked",
     ];

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::backfill::months::written;
+use crate::backfill::months::{moment, written};
 use crate::backfill::state::State;
 
 const DAY: u64 = 86_400;
@@ -18,29 +18,20 @@ pub const HEAD: u64 = 3 * 3_600;
 pub fn advice(state: &State, directory: &Path, now: u64) -> String {
     let files: Vec<_> = state.months.iter().filter(|(_, month)| month.samples > 0).collect();
     let samples: u64 = files.iter().map(|(_, month)| month.samples).sum();
-    let (since, until) = (written(state.since), written(state.until));
-    let mut text = format!(
-        "{} files with {samples} samples from {since} to {until} are in {}.\n",
-        files.len(),
-        directory.display()
-    );
-    if files.is_empty() {
-        text += "PVE keeps no history of this time.\n";
-        return text;
-    }
-    let days = now.saturating_sub(state.since) / DAY + 2;
+    let Some((first, _)) = files.first() else {
+        return format!("{}\nPVE keeps no history of this time.\n", head(0, 0, state, directory));
+    };
+    let mut text = head(files.len(), samples, state, directory);
+    let began = moment(&format!("{first}-01"), now).map_or(state.since, |month| month.max(state.since));
+    let days = now.saturating_sub(began) / DAY + 2;
     // As long as those that Prometheus itself makes: a tenth of the retention.
     let hours = (days * 24 / 10).clamp(2, LONGEST_BLOCK_HOURS);
-    text += "\nMake blocks of them, with the promtool of your Prometheus:\n\n";
-    let blocks = quoted(&directory.join("blocks"));
-    for (month, _) in files {
-        let file = quoted(&directory.join(format!("{month}.om")));
-        text += &format!(
-            "    promtool tsdb create-blocks-from openmetrics --max-block-duration={hours}h {file} {blocks}\n"
-        );
-    }
+    let quoted = quoted(directory);
     text += &format!(
-        "\nThen, in this order:\n\n\
+        "\nMake blocks of them, with the promtool of your Prometheus:\n\n    \
+         for file in {quoted}/*.om; do promtool tsdb create-blocks-from openmetrics --max-block-duration={hours}h \
+         \"$file\" {quoted}/blocks || break; done\n\n\
+         Then, in this order:\n\n\
          1. Let Prometheus keep at least {days} days (--storage.tsdb.retention.time={days}d) and restart it; else it removes the\n   \
             blocks as soon as it sees them. A limit by size must leave room for them as well.\n\
          2. Give the blocks to the user that Prometheus runs as, and move them into its data directory\n   \
@@ -48,25 +39,46 @@ pub fn advice(state: &State, directory: &Path, now: u64) -> String {
          Prometheus 2.38 and older need --storage.tsdb.allow-overlapping-blocks where blocks overlap with their own.\n"
     );
     if now.saturating_sub(state.until) < HEAD {
-        text += "The files reach into the last 3 hours, which Prometheus has in memory: wait until those have passed, or end\n\
-                 earlier with --until.\n";
-    }
-    text += "If Prometheus has live samples of these series that are older, end where they begin with --until; the query\n    \
-             min_over_time(timestamp(pve_node_up)[400d:1h])\nshows where.\n";
-    let missing: Vec<_> = ["job", "instance"]
-        .into_iter()
-        .filter(|name| state.asked.labels.iter().all(|(label, _)| label != name))
-        .collect();
-    if !missing.is_empty() {
         text += &format!(
-            "\nThe samples have no {}. To be one with the live series they need the labels that Prometheus gives the target:\n\
-             see up in Prometheus, and begin again in an empty directory with --label name=value.\n",
-            missing.join(" and no ")
+            "The files reach into the last 3 hours. Move the blocks when prometheus_tsdb_head_min_time_seconds of Prometheus is later\n\
+             than {}: what it has in memory beside a block, of whatever job, it loses with its next start.\n",
+            state.until
         );
     }
-    text += "\nSamples are 1 minute to 7 days apart, and Prometheus looks back 5 minutes: ask with a range as long as the distance,\n\
-             such as avg_over_time(pve_node_cpu_usage_ratio[6h]).\n";
+    let labels = &state.asked.labels;
+    let target: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    text += &format!(
+        "If Prometheus has live samples that are older than the end of the files, end where they begin with --until:\n\n    \
+         min_over_time(timestamp(up{{{}}})[400d:1m]) - 60\n",
+        target.join(",")
+    );
+    text += &unlabelled(labels);
+    text += "\nSamples are 1 minute to 7 days apart, and Prometheus looks back 5 minutes. Ask with a range as long as the distance, or\n\
+             graphs stay empty: avg_over_time(pve_node_cpu_usage_ratio[6h]).\n";
     text
+}
+
+fn head(files: usize, samples: u64, state: &State, directory: &Path) -> String {
+    let (since, until) = (written(state.since), written(state.until));
+    let directory = directory.display();
+    format!("{files} files with {samples} samples from {since} to {until} are in {directory}.\n")
+}
+
+/// What to say about labels that the samples should have and have not; nothing as a rule.
+#[must_use]
+pub fn unlabelled(labels: &[(String, String)]) -> String {
+    let missing: Vec<_> = ["job", "instance"]
+        .into_iter()
+        .filter(|name| labels.iter().all(|(label, _)| label != name))
+        .collect();
+    if missing.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\nThe samples have no {}. To be one with the live series they need the labels that Prometheus gives the target:\n\
+         see up in Prometheus, and begin again in an empty directory with --label name=value.\n",
+        missing.join(" and no ")
+    )
 }
 
 /// A path as a shell takes it.
@@ -90,7 +102,7 @@ mod tests {
             labels: labels.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect(),
             ..Asked::default()
         };
-        let mut state = State::new(asked, since, until, Vec::new());
+        let mut state = State::new(asked, since, until, Vec::new(), Vec::new());
         let month = |samples| Written { objects: 1, samples };
         state.months.insert("2026-06".to_owned(), month(0));
         state.months.insert("2026-07".to_owned(), month(7));
@@ -105,13 +117,15 @@ mod tests {
             Path::new("/a dir/it's"),
             now,
         );
-        let command = "promtool tsdb create-blocks-from openmetrics --max-block-duration=744h '/a dir/it'\\''s/2026-07.om' '/a dir/it'\\''s/blocks'\n";
+        let command = "    for file in '/a dir/it'\\''s'/*.om; do promtool tsdb create-blocks-from openmetrics --max-block-duration=112h \"$file\" '/a dir/it'\\''s'/blocks || break; done\n";
         assert!(text.contains(command), "{text}");
-        assert!(!text.contains("2026-06.om") && !text.contains("have no") && !text.contains("last 3 hours"));
-        assert!(text.contains("--storage.tsdb.retention.time=367d"));
+        assert!(!text.contains("have no") && !text.contains("last 3 hours"));
+        assert!(text.contains("timestamp(up{job=\"x\",instance=\"x\"})["), "{text}");
+        // The first file begins on the 1st of July, 45 days before.
+        assert!(text.contains("--storage.tsdb.retention.time=47d"), "{text}");
         let text = advice(&state(now - 10 * DAY, now, &["job"]), Path::new("/out"), now);
         assert!(
-            text.contains("--max-block-duration=28h /out/2026-07.om /out/blocks\n"),
+            text.contains("--max-block-duration=28h \"$file\" /out/blocks "),
             "{text}"
         );
         assert!(text.contains("have no instance") && text.contains("last 3 hours"));

@@ -47,11 +47,6 @@ const BYTES_PER_SECOND: &str = "bytes_per_second";
 /// The metrics that only history has.
 const OWN: &[Family] = &[
     own(
-        "pve_node_zfs_arc_size_bytes",
-        "bytes",
-        "Memory that the cache of ZFS takes; PVE 9 and later; /nodes/{node}/rrddata arcsize.",
-    ),
-    own(
         "pve_node_network_receive_bytes_per_second",
         BYTES_PER_SECOND,
         "Bytes received on the physical interfaces of the node per second, on average; /nodes/{node}/rrddata netin.",
@@ -60,31 +55,6 @@ const OWN: &[Family] = &[
         "pve_node_network_transmit_bytes_per_second",
         BYTES_PER_SECOND,
         "Bytes sent on the physical interfaces of the node per second, on average; /nodes/{node}/rrddata netout.",
-    ),
-    own(
-        "pve_node_pressure_cpu_some_ratio",
-        "ratio",
-        "Share of the time in which at least one task of the node waited for a CPU; PVE 9 and later; /nodes/{node}/rrddata pressurecpusome.",
-    ),
-    own(
-        "pve_node_pressure_io_some_ratio",
-        "ratio",
-        "Share of the time in which at least one task of the node waited for I/O; PVE 9 and later; /nodes/{node}/rrddata pressureiosome.",
-    ),
-    own(
-        "pve_node_pressure_io_full_ratio",
-        "ratio",
-        "Share of the time in which every task of the node that could run waited for I/O; PVE 9 and later; /nodes/{node}/rrddata pressureiofull.",
-    ),
-    own(
-        "pve_node_pressure_memory_some_ratio",
-        "ratio",
-        "Share of the time in which at least one task of the node waited for memory; PVE 9 and later; /nodes/{node}/rrddata pressurememorysome.",
-    ),
-    own(
-        "pve_node_pressure_memory_full_ratio",
-        "ratio",
-        "Share of the time in which every task of the node that could run waited for memory; PVE 9 and later; /nodes/{node}/rrddata pressurememoryfull.",
     ),
     own(
         "pve_guest_network_receive_bytes_per_second",
@@ -108,6 +78,7 @@ const OWN: &[Family] = &[
     ),
 ];
 
+// A node without ZFS has a cache of 0 bytes, says PVE.
 const NODE: &[Column] = &[
     plain("cpu", "pve_node_cpu_usage_ratio"),
     plain("maxcpu", "pve_node_cpus"),
@@ -116,7 +87,7 @@ const NODE: &[Column] = &[
     bytes("memtotal", "pve_node_memory_size_bytes"),
     bytes("memused", "pve_node_memory_usage_bytes"),
     bytes("memavailable", "pve_node_memory_available_bytes"),
-    bytes("arcsize", "pve_node_zfs_arc_size_bytes"),
+    bytes_but_zero("arcsize", "pve_node_zfs_arc_size_bytes"),
     bytes("swaptotal", "pve_node_swap_size_bytes"),
     bytes("swapused", "pve_node_swap_usage_bytes"),
     bytes("roottotal", "pve_node_root_size_bytes"),

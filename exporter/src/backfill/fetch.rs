@@ -1,12 +1,15 @@
 //! Reads the history of one object from PVE.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::backfill::columns::Kind;
 use crate::backfill::merge::{Moment, merge};
 use crate::backfill::plan::{Object, TIMEFRAMES, Timeframe};
 use crate::pve::api::rrddata::{Row, decode};
-use crate::pve::client::Client;
+use crate::pve::client::{Answer, Client, Request};
 use crate::pve::error::{ApiError, DecodeError};
 
 /// PVE gives at most 1,510 rows.
@@ -21,11 +24,38 @@ pub struct Wanted {
     pub finest: u64,
 }
 
+/// A client that asks one question at a time, and not more often than it may.
+pub struct Paced<'a> {
+    client: &'a Client,
+    turns: Interval,
+}
+
+impl<'a> Paced<'a> {
+    /// Makes one that asks so often at most.
+    #[must_use]
+    pub fn new(client: &'a Client, calls_per_minute: u32) -> Self {
+        let mut turns = interval(Duration::from_secs(60) / calls_per_minute.max(1));
+        // After an answer that took long, nothing is made up for.
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { client, turns }
+    }
+
+    async fn get(&mut self, request: &Request) -> Result<Answer, ApiError> {
+        self.turns.tick().await;
+        self.client.get(request).await
+    }
+}
+
 /// Reads what there is of an object's history; nothing when PVE has none.
 ///
 /// # Errors
 /// Every [`ApiError`].
-pub async fn history(client: &Client, object: &Object, wanted: &Wanted, now: u64) -> Result<Vec<Moment>, ApiError> {
+pub async fn history(
+    client: &mut Paced<'_>,
+    object: &Object,
+    wanted: &Wanted,
+    now: u64,
+) -> Result<Vec<Moment>, ApiError> {
     let Wanted { span, finest } = wanted;
     let mut timeframes = Vec::new();
     for timeframe in needed(wanted, now) {
@@ -48,6 +78,23 @@ pub async fn history(client: &Client, object: &Object, wanted: &Wanted, now: u64
         }
     }
     Ok(merge(timeframes, span, *finest))
+}
+
+/// How many calls an object takes at most, and about how many moments its history has on PVE 9, which keeps the most.
+#[must_use]
+pub fn expected(wanted: &Wanted, now: u64) -> (u64, u64) {
+    let oldest = now.saturating_sub(*wanted.span.start());
+    let mut from = now.saturating_sub(*wanted.span.end());
+    let (mut calls, mut moments) = (0, 0);
+    for timeframe in needed(wanted, now) {
+        calls += 1;
+        if timeframe.step >= wanted.finest {
+            let to = (timeframe.count * timeframe.step).min(oldest).max(from);
+            moments += (to - from).div_ceil(timeframe.step);
+            from = to;
+        }
+    }
+    (calls, moments)
 }
 
 /// The timeframes that may tell something of what is wanted.
@@ -96,7 +143,8 @@ mod tests {
             names(365 * day, 3 * HOUR, 60),
             ["day", "week", "month", "year", "decade"]
         );
-        assert_eq!(names(360 * day, 0, 60), ["hour", "day", "week", "month", "year"]);
+        assert_eq!(names(285 * day, 0, 60), ["hour", "day", "week", "month", "year"]);
+        assert_eq!(names(286 * day, 0, 60).last(), Some(&"decade"));
         assert_eq!(names(30 * day, 3 * HOUR, 60), ["day", "week", "month"]);
         assert_eq!(names(HOUR, 0, 60), ["hour"]);
         assert_eq!(names(200 * day, 40 * day, 60), ["year"]);
@@ -105,12 +153,30 @@ mod tests {
     }
 
     #[test]
+    fn what_it_takes_is_known_before() {
+        let day = 24 * HOUR;
+        let wanted = |since: u64, until: u64, finest| Wanted {
+            span: NOW - since..=NOW - until,
+            finest,
+        };
+        let year = 21 * 60 + 6 * 48 + 23 * 48 + 330 * 4 + 1;
+        assert_eq!(expected(&wanted(365 * day, 3 * HOUR, 60), NOW), (5, year));
+        assert_eq!(expected(&wanted(7 * day, 0, 1_800), NOW), (3, 7 * 48));
+        assert_eq!(expected(&wanted(HOUR, 0, 60), NOW), (1, 60));
+    }
+
+    #[test]
     fn recorded_bodies_become_moments() {
         let body = include_bytes!("../../tests/fixtures/pve-9.2/nodes__pve1__rrddata@timeframe=hour.json");
         let read = moments(body, Kind::Node).unwrap();
         assert_eq!(read.len(), 60);
         assert!(read[0].values.iter().all(|value| value.is_nan()));
-        assert!(read[59].values.iter().all(|value| !value.is_nan()));
+        let unknown = |moment: &Moment| {
+            let columns = Kind::Node.columns().iter().zip(&moment.values);
+            let unknown = columns.filter(|(_, value)| value.is_nan());
+            unknown.map(|(column, _)| column.rrd).collect::<Vec<_>>()
+        };
+        assert_eq!(unknown(&read[59]), ["arcsize"], "it has no ZFS");
         let body = include_bytes!("../../tests/fixtures/pve-9.2/nodes__pve1__qemu__104__rrddata@timeframe=hour.json");
         let last = moments(body, Kind::Qemu).unwrap().pop().unwrap();
         let known: Vec<_> = Kind::Qemu

@@ -193,6 +193,49 @@ mod tests {
         assert_eq!(merged.len(), 3 + 15);
     }
 
+    #[test]
+    fn after_an_upgrade_each_side_has_its_own_resolutions() {
+        const DAY: u64 = 86_400;
+        let (now, upgraded) = (1_000 * DAY + 3_600, 990 * DAY + 1_000);
+        // Periods that end after `from`, up to the one that `to` is in or, of the file in use, up to `to`.
+        let file = |step: u64, from: u64, to: u64, value: f64| -> Vec<Moment> {
+            let ends = (from / step + 1..=to / step).map(|number| number * step);
+            let moment = |time| Moment {
+                time,
+                values: vec![value],
+            };
+            ends.map(moment).collect()
+        };
+        let both = |old: u64, new: u64| {
+            let mut rows = file(old, now - 70 * old, upgraded + old, 8.0);
+            rows.extend(file(new, upgraded, now, 9.0));
+            rows
+        };
+        let timeframes = vec![
+            file(60, now - DAY, now, 9.0),
+            file(1_800, now - 7 * DAY, now, 9.0),
+            both(DAY / 2, 1_800),
+            both(7 * DAY, 6 * 3_600),
+            both(7 * DAY, 7 * DAY),
+        ];
+        let merged = merge(timeframes, &(now - 365 * DAY..=now), 0);
+        let (old, new): (Vec<_>, Vec<_>) = merged.iter().partition(|moment| moment.time <= upgraded);
+        assert!(old.iter().all(|moment| moment.values == [8.0]));
+        assert!(new.iter().all(|moment| moment.values == [9.0]));
+        let steps = |moments: &[&Moment]| {
+            let mut steps: Vec<_> = moments.windows(2).map(|pair| pair[1].time - pair[0].time).collect();
+            steps.dedup();
+            steps
+        };
+        assert_eq!(steps(&new), [1_800, 60]);
+        let old = steps(&old);
+        assert_eq!(
+            (old.first(), old.last()),
+            (Some(&(7 * DAY)), Some(&(DAY / 2))),
+            "{old:?}"
+        );
+    }
+
     proptest! {
         #[test]
         fn whatever_comes_the_result_is_strictly_increasing(

@@ -2,13 +2,21 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Reads `30d`, `52w`, `1y` (before `now`), `2026-01-31` or `2026-01-31T12:00:00Z`.
+/// Numbers below are no Unix seconds, as PVE is not so old, but somebody's days.
+const EARLIEST: u64 = 1_000_000_000;
+
+/// Reads `30d`, `52w`, `1y` (before `now`), `2026-01-31`, `2026-01-31T12:00:00Z` or what Prometheus says of a time: Unix
+/// seconds, with a fraction or without.
 ///
 /// # Errors
 /// A sentence that says what to write.
 pub fn moment(text: &str, now: u64) -> Result<u64, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return Ok(now.saturating_sub(ago.as_secs()));
+    }
+    let seconds = text.split_once('.').map_or(text, |(seconds, _)| seconds);
+    if let Some(seconds) = seconds.parse::<u64>().ok().filter(|seconds| *seconds >= EARLIEST) {
+        return Ok(seconds);
     }
     let day = format!("{text}T00:00:00Z");
     humantime::parse_rfc3339_weak(text)
@@ -49,6 +57,7 @@ mod tests {
         assert_eq!(moment("2026-08-15", now), Ok(1_786_752_000));
         assert_eq!(moment("2026-08-15T13:20:00Z", now), Ok(now));
         assert_eq!(moment("99999w", now), Ok(0));
+        assert_eq!(moment("1786752000.507", now), Ok(1_786_752_000));
         for wrong in ["", "yesterday", "365", "-1d", "2026-13-01"] {
             assert!(moment(wrong, now).unwrap_err().contains("30d"), "{wrong}");
         }

@@ -11,6 +11,9 @@ use crate::metrics::labels::{Identity, escape};
 
 const DAY: u64 = 86_400;
 
+/// About what a sample takes: a line, and its place in the history.
+pub const BYTES_PER_SAMPLE: u64 = 130;
+
 /// A month of a backfill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Month {

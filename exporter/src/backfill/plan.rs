@@ -37,6 +37,8 @@ pub struct Timeframe {
     pub name: &'static str,
     /// Seconds of its periods, the shortest of any version.
     pub step: u64,
+    /// How many of those PVE 9 keeps.
+    pub count: u64,
     /// Seconds that it reaches back in every version.
     pub least: u64,
     /// Seconds that it reaches back at most: PVE 8 keeps 70 periods.
@@ -45,20 +47,21 @@ pub struct Timeframe {
 
 const DAY: u64 = 86_400;
 
-/// The finest first. Only PVE 9 knows `decade`.
+/// The finest first. Only PVE 9 knows `decade`, and its first versions gave less than 360 days for `year`.
 pub const TIMEFRAMES: [Timeframe; 6] = [
-    timeframe("hour", 60, 3_600, 70 * 60),
-    timeframe("day", 60, DAY, 70 * 1_800),
-    timeframe("week", 1_800, 7 * DAY, 70 * 3 * 3_600),
-    timeframe("month", 1_800, 30 * DAY, 70 * DAY / 2),
-    timeframe("year", 6 * 3_600, 360 * DAY, 70 * 7 * DAY),
-    timeframe("decade", 7 * DAY, 570 * 7 * DAY, 570 * 7 * DAY),
+    timeframe("hour", (60, 60), 3_600, 70 * 60),
+    timeframe("day", (60, 1_440), DAY, 70 * 1_800),
+    timeframe("week", (1_800, 336), 7 * DAY, 70 * 3 * 3_600),
+    timeframe("month", (1_800, 1_440), 30 * DAY, 70 * DAY / 2),
+    timeframe("year", (6 * 3_600, 1_440), 285 * DAY, 70 * 7 * DAY),
+    timeframe("decade", (7 * DAY, 570), 570 * 7 * DAY, 570 * 7 * DAY),
 ];
 
-const fn timeframe(name: &'static str, step: u64, least: u64, most: u64) -> Timeframe {
+const fn timeframe(name: &'static str, (step, count): (u64, u64), least: u64, most: u64) -> Timeframe {
     Timeframe {
         name,
         step,
+        count,
         least,
         most,
     }

@@ -28,6 +28,11 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// Says something.
+    pub fn say(&mut self, text: &str) {
+        drop(writeln!(self.out, "{text}"));
+    }
+
     /// Begins something that has `total` steps.
     pub fn begin(&mut self, what: &'static str, total: usize) {
         (self.what, self.total, self.shown) = (what, total, None);

@@ -92,6 +92,8 @@ pub struct State {
     pub until: u64,
     /// The objects; the position of one is the name of its history.
     pub objects: Vec<Object>,
+    /// The metrics: those that the configuration did not leave out when the backfill began.
+    pub metrics: Vec<String>,
     /// The files, by month.
     pub months: BTreeMap<String, Written>,
     /// Whether nothing is missing. Histories are gone then.
@@ -101,13 +103,14 @@ pub struct State {
 impl State {
     /// The state of a backfill that begins.
     #[must_use]
-    pub fn new(asked: Asked, since: u64, until: u64, objects: Vec<Object>) -> Self {
+    pub fn new(asked: Asked, since: u64, until: u64, objects: Vec<Object>, metrics: Vec<String>) -> Self {
         Self {
             format: FORMAT,
             asked,
             since,
             until,
             objects,
+            metrics,
             months: BTreeMap::new(),
             complete: false,
         }
@@ -195,7 +198,11 @@ impl Directory {
             fs::rename(&partial, &path)?;
             Ok(result)
         };
-        written().map_err(|error| BackfillError::file(&path, error))
+        written().map_err(|error| {
+            // Best left to others: the disk may be full.
+            drop(fs::remove_file(&partial));
+            BackfillError::file(&path, error)
+        })
     }
 
     /// Removes a file of this directory, if it is there.
@@ -222,7 +229,10 @@ impl Directory {
     /// When they cannot be removed.
     pub fn forget_histories(&self) -> Result<(), BackfillError> {
         let path = self.path.join(HISTORIES);
-        fs::remove_dir_all(&path).map_err(|error| BackfillError::file(&path, error))
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(BackfillError::file(&path, error)),
+            _ => Ok(()),
+        }
     }
 
     /// Where a file of this directory is.
@@ -264,7 +274,7 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        State::new(Asked::default(), 1, 2, Vec::new())
+        State::new(Asked::default(), 1, 2, Vec::new(), Vec::new())
     }
 
     #[test]
@@ -291,7 +301,8 @@ mod tests {
             Err::<(), _>(io::Error::other("the disk is full"))
         });
         assert!(broken.unwrap_err().to_string().contains("the disk is full"));
-        assert!(!outer.path().join("2026-01.om").exists());
+        let exists = |name: &str| outer.path().join(name).exists();
+        assert!(!exists("2026-01.om") && !exists("2026-01.om.partial"));
         directory
             .whole("2026-01.om", |file| file.write_all(b"# EOF\n"))
             .unwrap();

@@ -18,6 +18,7 @@ use crate::pve::error::{ApiError, DecodeError};
 use crate::pve::hung::HungStorages;
 use crate::pve::nodes::SilentNodes;
 use crate::pve::offline::OfflineNodes;
+use crate::pve::traffic::Traffic;
 use crate::pve::transport::{Limits, Observer, Transport};
 use crate::pve::trust::{Learned, TrustError};
 use crate::pve::upid::without_users;
@@ -132,6 +133,7 @@ pub struct Client {
     silent: SilentNodes,
     hung: HungStorages,
     learned: Learned,
+    traffic: Traffic,
     request_timeout: Duration,
     clock: Clock,
 }
@@ -152,10 +154,17 @@ impl Client {
             silent: SilentNodes::default(),
             hung: HungStorages::default(),
             learned,
+            traffic: Traffic::default(),
             // A request that lasts as long as the whole refresh would leave no time to note how it ended.
             request_timeout: config.request_timeout.min(config.refresh_timeout * 9 / 10),
             clock,
         })
+    }
+
+    /// How many requests a minute have been sent lately.
+    #[must_use]
+    pub fn sent_lately(&self) -> usize {
+        self.traffic.a_minute(self.clock.now())
     }
 
     /// The endpoints.
@@ -403,6 +412,7 @@ impl Client {
         let mut started = Instant::now();
         let header = self.authorization.header(&endpoint.url).await?;
         let send = async |value| {
+            self.traffic.note(self.clock.now());
             let outcome = self.transport.get(&endpoint.url, &request.path, value, limits).await;
             if outcome.as_ref().map_or_else(|failure| failure.reached, |_| true) {
                 self.endpoints.reached(index);

@@ -16,6 +16,7 @@ pub mod offline;
 pub mod perl;
 pub mod property_string;
 pub mod task_status;
+pub mod traffic;
 pub mod transport;
 pub mod trust;
 pub mod upid;

@@ -18,6 +18,7 @@ use crate::sources::pace::Pace;
 use crate::sources::permissions::{self, TokenPermissions};
 use crate::sources::resources::{self, Resources};
 use crate::sources::source::{PerNode, Source, Whole, Wiring};
+use crate::sources::survey::Limiter;
 use crate::sources::version;
 use crate::subjects::cluster::Version;
 use crate::subjects::guest::Guest;
@@ -84,6 +85,12 @@ const MAIN: [SourceName; 5] = [
 
 /// What others have to tell first which nodes to ask.
 const AFTER: [SourceName; 2] = [SourceName::TaskArchive, SourceName::Replication];
+
+/// How many requests a minute there may be before what is read guest by guest holds back. Everything else needs about five for
+/// each node, and a few that come at once may still follow.
+fn allowance(known: &Known, each_node: usize) -> usize {
+    100.max(10 + each_node * known.nodes(false).len() + known.guests().len() / 100)
+}
 
 /// The sources that a scrape asks for.
 pub type Selection = BTreeSet<SourceName>;
@@ -166,7 +173,9 @@ impl ClusterSources {
             })
             .damaged_by(|value| Some(value.damaged_rows));
         let known = Arc::new(Known::new(resources.held(), status.held()));
-        let limiter = Arc::default();
+        let (asked, of) = (Arc::clone(&client), Arc::clone(&known));
+        let each_node = if config.metrics.guest_interfaces { 6 } else { 5 };
+        let limiter = Arc::new(Limiter::new(move || asked.sent_lately() >= allowance(&of, each_node)));
         Ok(Self {
             samples: metrics_export::source(&wiring, Arc::clone(&known)),
             version: version::source(&wiring, cluster.endpoints.len() > 1 && !cluster.insecure_skip_verify),

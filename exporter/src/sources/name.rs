@@ -268,7 +268,6 @@ impl SourceName {
             | Self::Replication
             | Self::TaskArchive
             | Self::NodeRrd
-            | Self::NodeTime
             | Self::Services
             | Self::Interfaces
             | Self::Corosync => Duration::from_secs(300),
@@ -277,10 +276,11 @@ impl SourceName {
                 Duration::from_secs(3600)
             }
             Self::CephStatus => Duration::from_secs(60),
-            Self::Zfs | Self::Lvm | Self::Lvmthin | Self::StorageConfig | Self::CephOsds | Self::CephPools => {
+            Self::Zfs | Self::Lvmthin | Self::StorageConfig | Self::CephOsds | Self::CephPools => {
                 Duration::from_secs(300)
             }
-            Self::ZfsDetail => Duration::from_secs(900),
+            Self::Lvm => Duration::from_secs(600),
+            Self::ZfsDetail | Self::NodeTime => Duration::from_secs(900),
             Self::Snapshots
             | Self::Disks
             | Self::DiskSmart

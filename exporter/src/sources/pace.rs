@@ -7,8 +7,14 @@ use crate::sources::name::SourceName;
 /// The oldest that a live figure is ever served.
 const LIVE_STATE_LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// The scrapes that a source lasts at least whose nodes take turns.
-const TURNS: u32 = 8;
+/// How long the values of a source last at least whose nodes take turns.
+const TAKES_TURNS: Duration = Duration::from_secs(120);
+
+/// How many nodes are asked at once when something is first asked that no scrape waits for.
+const AT_ONCE: u32 = 5;
+
+/// How far apart the other nodes are asked at most.
+const ONE_BY_ONE: Duration = Duration::from_secs(30);
 
 /// How old the data of one source may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,15 +66,35 @@ impl Pace {
     }
 
     /// When it was last the turn of the one with this index among `number` that are read at this pace, `passed` after some
-    /// beginning. They take turns, lest all that were first read at once stay together for ever; where scrapes are so far apart
-    /// that this would mean more reads, they do not.
-    pub(crate) fn turn(&self, interval: Duration, index: u32, number: usize, passed: Duration) -> Option<Duration> {
-        let period = self.refresh_at();
-        if interval.is_zero() || period < interval * TURNS {
+    /// beginning. They take turns, lest all that were first read at once stay together for ever; what is read every few scrapes
+    /// does not.
+    pub(crate) fn turn(&self, index: u32, number: usize, passed: Duration) -> Option<Duration> {
+        if self.refresh_at() < TAKES_TURNS {
             return None;
         }
+        self.slot(index, number, passed)
+    }
+
+    /// Whether one is due that no scrape waits for, and whose value has this age. At first a few are read at once, and the others
+    /// one by one; from then on each at its turn, once that is worth it.
+    pub(crate) fn is_due(&self, index: u32, number: usize, passed: Duration, age: Option<Duration>) -> bool {
+        let period = self.refresh_at();
+        if age.is_none_or(|age| age >= period * 3 / 2) {
+            let number = u32::try_from(number).unwrap_or(u32::MAX).max(1);
+            return index < AT_ONCE || passed >= ONE_BY_ONE.min(period / number) * index;
+        }
+        // The age that it had when its turn came.
+        let slot = self.slot(index, number, passed);
+        let aged = age
+            .zip(slot)
+            .and_then(|(age, slot)| age.checked_sub(passed.saturating_sub(slot)));
+        aged.is_some_and(|aged| aged >= period / 2)
+    }
+
+    fn slot(&self, index: u32, number: usize, passed: Duration) -> Option<Duration> {
+        let period = self.refresh_at();
         let first = period * index / u32::try_from(number).ok()?.max(1);
-        let since = passed.checked_sub(first)?.as_nanos() % period.as_nanos();
+        let since = passed.checked_sub(first)?.as_nanos() % period.as_nanos().max(1);
         passed.checked_sub(Duration::from_nanos(u64::try_from(since).ok()?))
     }
 
@@ -86,15 +112,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lasts_for_many_scrapes_is_read_by_turns() {
+    fn what_lasts_long_is_read_by_turns() {
         let seconds = Duration::from_secs;
         let pace = Pace::new(SourceName::NodeStatus, seconds(300));
-        let turn = |index, passed| {
-            pace.turn(seconds(15), index, 4, seconds(passed))
-                .map(|turn| turn.as_secs())
-        };
+        let turn = |index, passed| pace.turn(index, 4, seconds(passed)).map(|turn| turn.as_secs());
         assert_eq!([turn(0, 0), turn(0, 239), turn(0, 240)], [Some(0), Some(0), Some(240)]);
         assert_eq!([turn(1, 59), turn(1, 60), turn(1, 301)], [None, Some(60), Some(300)]);
-        assert_eq!(pace.turn(seconds(60), 0, 4, seconds(500)), None);
+        let fast = Pace::new(SourceName::Qemu, seconds(60));
+        assert_eq!(fast.turn(0, 4, seconds(500)), None);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_read_by_turns_from_the_start() {
+        let seconds = Duration::from_secs;
+        let pace = Pace::new(SourceName::Services, seconds(300));
+        let mut read = [None; 20];
+        let mut minutes = [0; 20];
+        for passed in 0..1200 {
+            for (index, read) in (0..).zip(&mut read) {
+                let age = read.map(|read| seconds(passed - read));
+                if pace.is_due(index, 20, seconds(passed), age) {
+                    *read = Some(passed);
+                    minutes[usize::try_from(passed / 60).unwrap()] += 1;
+                }
+                assert!(age.is_none_or(|age| age <= seconds(360)), "{index}: {age:?}");
+            }
+        }
+        assert_eq!(minutes[..4], [5; 4], "{minutes:?}");
+        assert!(minutes.iter().all(|count| *count <= 5), "{minutes:?}");
     }
 }

@@ -19,6 +19,12 @@ use crate::sources::pace::Pace;
 /// How long a node may go on with a call that nobody waits for any more: as long as it asks a backup server.
 const LONGEST_CALL: Duration = Duration::from_secs(120);
 
+/// After how long a node is asked again for what it does not have.
+const ABSENT: Duration = Duration::from_secs(3600);
+
+/// After how long without anybody who wants anything the nodes begin anew to take turns.
+const PAUSE: Duration = Duration::from_secs(60);
+
 /// How a source fared, at one node where it is kept per node.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -127,6 +133,7 @@ impl Wiring<'_> {
             name: source,
             pace: self.pace(source),
             title: format!("{}/{}", self.cluster, source.as_str()),
+            turns: Mutex::default(),
             began: self.clock.now(),
             clock: self.clock.clone(),
             rests: self.rests(source),
@@ -134,6 +141,7 @@ impl Wiring<'_> {
             nodes: Mutex::default(),
             fetch: Box::new(move |node| Box::pin(limit.clone().apply(fetch(Arc::clone(&client), node)))),
             damaged: |_| None,
+            absent: |_| false,
         }
     }
 }
@@ -236,11 +244,20 @@ pub struct PerNode<T> {
     title: String,
     clock: Clock,
     began: Instant,
+    turns: Mutex<Option<Turns>>,
     rests: Rests,
     client: Arc<Client>,
     nodes: Mutex<BTreeMap<Arc<str>, Arc<Held<T>>>>,
     fetch: NodeFetch<T>,
     damaged: fn(&T) -> Option<u64>,
+    absent: fn(&T) -> bool,
+}
+
+/// Since when nodes take turns, and when that was last looked at.
+#[derive(Clone, Copy)]
+struct Turns {
+    began: Instant,
+    seen: Instant,
 }
 
 impl<T: Send + Sync + 'static> PerNode<T> {
@@ -248,6 +265,13 @@ impl<T: Send + Sync + 'static> PerNode<T> {
     #[must_use]
     pub fn damaged_by(mut self, damaged: fn(&T) -> Option<u64>) -> Self {
         self.damaged = damaged;
+        self
+    }
+
+    /// The same, with a way to tell that a node does not have what is asked for: it is asked seldom then.
+    #[must_use]
+    pub fn absent_by(mut self, absent: fn(&T) -> bool) -> Self {
+        self.absent = absent;
         self
     }
 
@@ -300,14 +324,58 @@ impl<T: Send + Sync + 'static> PerNode<T> {
         let (passed, number) = (self.clock.now().saturating_duration_since(self.began), nodes.len());
         let due = (0..).zip(nodes).filter_map(|(index, (node, held))| {
             let need = held.need(pace(&node), interval);
-            let turn = self.pace.turn(interval, index, number, passed);
-            let has_turn = || turn.is_some_and(|turn| held.is_older(self.began + turn));
-            if need.refresh || has_turn() {
+            if need.refresh || self.has_turn(index, number, passed, &held) {
                 self.start(&node, &held);
             }
             need.wait.then_some(held)
         });
         due.collect()
+    }
+
+    fn has_turn(&self, index: u32, number: usize, passed: Duration, held: &Held<T>) -> bool {
+        let turn = self.pace.turn(index, number, passed);
+        turn.is_some_and(|turn| held.is_older(self.began + turn))
+    }
+
+    /// Starts what is due of what no scrape waits for: the nodes take turns from the first time on, and anew when nobody has
+    /// wanted anything for a while.
+    pub fn start_in_turn(&self) {
+        let (now, nodes) = (self.clock.now(), self.nodes());
+        if nodes.is_empty() {
+            return;
+        }
+        let began = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let going = turns.filter(|turns| now.saturating_duration_since(turns.seen) < PAUSE);
+            let began = going.map_or(now, |turns| turns.began);
+            *turns = Some(Turns { began, seen: now });
+            began
+        };
+        let (passed, number) = (now.saturating_duration_since(began), nodes.len());
+        for (index, (node, held)) in (0..).zip(nodes) {
+            let latest = held.latest();
+            let age = latest.as_ref().map(|latest| now.saturating_duration_since(latest.at));
+            let absent = latest.is_some_and(|latest| (self.absent)(&latest.value));
+            let pace = Pace {
+                max_age: self.pace.max_age.max(if absent { ABSENT } else { Duration::ZERO }),
+                ..self.pace
+            };
+            if held.record().up != Some(false) && held.may_start() && pace.is_due(index, number, passed, age) {
+                self.start(&node, &held);
+            }
+        }
+    }
+
+    /// Starts again what has failed and may be tried again.
+    pub(crate) fn retry_failed(&self) {
+        for (node, held) in self.nodes() {
+            let name = node.split('/').next().unwrap_or_default();
+            let back_at = || self.client.silent().back_at(name);
+            // What failed since the node was silent need not rest any longer.
+            if held.retry_is_due() || back_at().is_some_and(|back_at| held.failed_before(back_at)) {
+                self.start(&node, &held);
+            }
+        }
     }
 
     /// Starts a refresh at `node` unless one is under way there.
@@ -326,11 +394,11 @@ impl<T: Send + Sync + 'static> Source for PerNode<T> {
     }
 
     fn retry(&self) {
-        for (node, held) in self.nodes() {
-            let name = node.split('/').next().unwrap_or_default();
-            let back_at = || self.client.silent().back_at(name);
-            // What failed since the node was silent need not rest any longer.
-            if held.retry_is_due() || back_at().is_some_and(|back_at| held.failed_before(back_at)) {
+        self.retry_failed();
+        let (passed, nodes) = (self.clock.now().saturating_duration_since(self.began), self.nodes());
+        let number = nodes.len();
+        for (index, (node, held)) in (0..).zip(nodes) {
+            if self.has_turn(index, number, passed, &held) {
                 self.start(&node, &held);
             }
         }

@@ -19,7 +19,7 @@ mod limiter;
 mod schedule;
 
 pub use limiter::Limiter;
-pub(crate) use limiter::Permit;
+pub(crate) use limiter::{Permit, Rank};
 pub(crate) use schedule::is_of_the_node;
 
 use schedule::{Ended, News, Schedule};
@@ -104,7 +104,7 @@ impl<T: Send + Sync + 'static> Survey<T> {
             schedule.list(guests, now);
             let next = schedule.next(now, |node| offline.contains(node) || limiter.is_busy(node));
             next.cloned().and_then(|guest| {
-                let permit = limiter.start(&self.title, &guest.node, now)?;
+                let permit = limiter.start(&self.title, Rank::Later, &guest.node, now)?;
                 schedule.started(&guest, now);
                 Some((guest, permit))
             })

@@ -35,17 +35,15 @@ impl<T: Send + Sync + 'static> Source for Unawaited<PerNode<T>> {
         self.0.name()
     }
 
-    fn refresh(&self, interval: Duration, _: tokio::time::Instant) -> Vec<BoxFuture<'_, ()>> {
-        for (node, held) in self.0.nodes() {
-            if held.need(self.0.pace(), interval).refresh {
-                self.0.start(&node, &held);
-            }
-        }
+    fn refresh(&self, _: Duration, _: tokio::time::Instant) -> Vec<BoxFuture<'_, ()>> {
+        self.0.start_in_turn();
         Vec::new()
     }
 
+    /// Turns come between the scrapes as well.
     fn retry(&self) {
-        self.0.retry();
+        self.0.start_in_turn();
+        self.0.retry_failed();
     }
 
     fn outcomes(&self) -> Vec<Outcome> {

@@ -28,7 +28,7 @@ impl Subject for BackupLogs {
         Metric::gauge(
             "pve_backup_logs_waiting",
             Unit::None,
-            "Logs of vzdump tasks that are still to be read, one a second: until it is 0, backups that were made may not be known; those count that failed and will be tried again; /cluster/tasks and /nodes/{node}/tasks.",
+            "Logs of vzdump tasks that are still to be read, one a second at most: until it is 0, backups that were made may not be known; those count that failed and will be tried again; /cluster/tasks and /nodes/{node}/tasks.",
             |logs| logs.waiting.map(Into::into),
         ),
     ];

@@ -180,9 +180,14 @@ pub fn promtool_check_metrics(text: &str) -> Result<(), String> {
     promtool(&["check", "metrics"], Path::new("."), text)
 }
 
+/// Where promtool is.
+pub fn promtool_path() -> PathBuf {
+    program("promtool", "PVE_TEST_PROMTOOL")
+}
+
 /// Runs promtool in a directory. The error is all that it printed.
 pub fn promtool(arguments: &[&str], directory: &Path, input: &str) -> Result<(), String> {
-    let mut child = Command::new(program("promtool", "PVE_TEST_PROMTOOL"))
+    let mut child = Command::new(promtool_path())
         .args(arguments)
         .current_dir(directory)
         .stdin(Stdio::piped())

@@ -31,7 +31,6 @@ mod node_netstat;
 mod node_network;
 mod node_qemu;
 mod node_replication;
-mod node_rrddata;
 mod node_services;
 mod node_status;
 mod node_subscription;
@@ -97,7 +96,6 @@ const ENDPOINTS: &[&Endpoint] = &[
     &node_network::ENDPOINT,
     &node_qemu::ENDPOINT,
     &node_replication::ENDPOINT,
-    &node_rrddata::ENDPOINT,
     &node_services::ENDPOINT,
     &node_status::ENDPOINT,
     &node_subscription::ENDPOINT,

@@ -6,8 +6,9 @@ use crate::{
     GuestKind, Version,
     clock::Milliseconds,
     json::Json,
-    model::{Guest, Node, PRESSURES, Timeframe},
+    model::{Guest, Node, PRESSURES, Period, Timeframe},
     reply::Refusal,
+    view::View,
 };
 
 const PARAMETERS: &[Parameter] = &[
@@ -17,22 +18,23 @@ const PARAMETERS: &[Parameter] = &[
 
 pub(super) const NODE: Endpoint = Endpoint {
     method: "GET",
-    template: "/nodes/{of}/rrddata",
+    // Not `{node}`: that one would have to answer.
+    template: "/nodes/{copied}/rrddata",
     since: ALWAYS,
     parameters: PARAMETERS,
-    privilege: Some(("/nodes/{of}", "Sys.Audit")),
+    privilege: Some(("/nodes/{copied}", "Sys.Audit")),
     answer: Answer::One(node),
 };
 
 pub(super) const MACHINE: Endpoint = Endpoint {
-    template: "/nodes/{of}/qemu/{vmid}/rrddata",
+    template: "/nodes/{copied}/qemu/{vmid}/rrddata",
     privilege: Some(("/vms/{vmid}", "VM.Audit")),
     answer: Answer::One(|scene, json| guest(scene, json, GuestKind::Qemu)),
     ..NODE
 };
 
 pub(super) const CONTAINER: Endpoint = Endpoint {
-    template: "/nodes/{of}/lxc/{vmid}/rrddata",
+    template: "/nodes/{copied}/lxc/{vmid}/rrddata",
     answer: Answer::One(|scene, json| guest(scene, json, GuestKind::Lxc)),
     ..MACHINE
 };
@@ -46,14 +48,12 @@ pub(super) const STORAGE: Endpoint = Endpoint {
 
 fn node(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
     let timeframe = timeframe(scene)?;
-    let name = scene.call.parameter("of").unwrap_or_default();
+    let name = scene.call.parameter("copied").unwrap_or_default();
     let index = scene.view.model.node_index(name);
+    let index = index.filter(|index| scene.view.sight(*index).known);
     let index = index.ok_or_else(|| missing(scene, "node", name))?;
     let node = &scene.view.model.nodes[index];
-    rows(scene, json, timeframe, |json, at| {
-        if !node.ran(at) {
-            return;
-        }
+    rows(scene, json, timeframe, index, |json, at| {
         let sample = node.sample(at, scene.view.load(index, at));
         let [net_in, net_out] = node.rates(at);
         for (key, value) in [
@@ -72,9 +72,10 @@ fn node(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
         ] {
             json.float_field(key, value);
         }
-        if scene.version().has_long_history() {
+        if scene.version().has_long_history() && node.version.has_long_history() {
             json.integer_field("memavailable", node.memory - sample.memory);
-            json.integer_field("arcsize", 0);
+            // Every other node has ZFS.
+            json.integer_field("arcsize", if index.is_multiple_of(2) { node.memory / 16 } else { 0 });
             let keys = PRESSURES.iter().filter(|key| **key != "pressurecpufull");
             for (key, value) in keys.zip(node.pressure(at)) {
                 json.float_field(key, value);
@@ -96,8 +97,8 @@ fn guest(scene: &Scene<'_>, json: &mut Json, kind: GuestKind) -> Result<(), Refu
         .ok_or_else(|| missing(scene, "vm", name))?;
     let created = guest.created(scene.cluster.time.start());
     let node = &scene.view.model.nodes[guest.node];
-    rows(scene, json, timeframe, |json, at| {
-        if node.ran(at) && at >= created {
+    rows(scene, json, timeframe, guest.node, |json, at| {
+        if at >= created {
             write_guest(json, guest, node, at, scene.version());
         }
     });
@@ -135,12 +136,10 @@ fn storage(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
     let node = &scene.view.model.nodes[scene.node];
     let storage = scene.view.model.storage(name);
     let storage = storage.ok_or_else(|| missing(scene, "storage", &format!("{}/{name}", node.name)))?;
-    rows(scene, json, timeframe, |json, at| {
-        if node.ran(at) {
-            let (size, used) = storage.usage(node, at);
-            json.integer_field("total", size);
-            json.integer_field("used", used);
-        }
+    rows(scene, json, timeframe, scene.node, |json, at| {
+        let (size, used) = storage.usage(node, at);
+        json.integer_field("total", size);
+        json.integer_field("used", used);
     });
     Ok(())
 }
@@ -167,14 +166,24 @@ fn missing(scene: &Scene<'_>, kind: &str, name: &str) -> Refusal {
     Refusal::new(500, format!("RRD error: {problem} '{file}': No such file or directory"))
 }
 
-/// A row for each period. Unknown values are left out; up to PVE 9.0 the newest period is unknown as a whole.
-fn rows(scene: &Scene<'_>, json: &mut Json, timeframe: Timeframe, write: impl Fn(&mut Json, Milliseconds)) {
+/// A row for each period. What `node` did not record is left out; up to PVE 9.0 the newest period is unknown as a whole.
+fn rows(
+    scene: &Scene<'_>,
+    json: &mut Json,
+    timeframe: Timeframe,
+    node: usize,
+    write: impl Fn(&mut Json, Milliseconds),
+) {
+    let (view, time) = (scene.view, &scene.cluster.time);
+    let own = View::own_sample(view.model, view.faults, time, node);
+    let recorded = view.sight(node).lost.map_or(own, |lost| own.min(lost));
+    let ran = |Period { end, middle }: Period| end * 1_000 <= recorded && view.model.nodes[node].ran(middle);
     let mut periods = timeframe.periods(scene.now()).peekable();
     json.begin_list();
     while let Some(period) = periods.next() {
         json.begin_row();
         json.integer_field("time", period.end);
-        if periods.peek().is_some() || scene.version().has_no_empty_newest_period() {
+        if ran(period) && (periods.peek().is_some() || scene.version().has_no_empty_newest_period()) {
             write(json, period.middle);
         }
         json.end_object();

@@ -30,7 +30,7 @@ pub(crate) use drives::BlockStatistics;
 pub(crate) use events::{Events, lost_nodes};
 pub(crate) use guest::{Guest, GuestSample};
 pub use guest::{GuestKind, GuestSettings};
-pub(crate) use history::Timeframe;
+pub(crate) use history::{Period, Timeframe};
 pub(crate) use node::{Load, Node, NodeSample};
 pub(crate) use pressure::PRESSURES;
 pub(crate) use replication::Replication;

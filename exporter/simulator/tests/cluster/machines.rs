@@ -156,7 +156,7 @@ async fn any_node_tells_the_last_hour_of_any_other_even_when_that_is_dead() {
     let answer = get(&simulator, "pve1", &format!("/nodes/pve9/{RRD}")).await;
     assert_eq!(answer.status(), 500);
     assert!(
-        answer.status_line.contains("RRD error: opening"),
+        answer.status_line.contains("RRD error: rrdcached@unix"),
         "{}",
         answer.status_line
     );

@@ -21,7 +21,7 @@ use crate::sources::guest_config::Configuration;
 use crate::sources::held::Held;
 use crate::sources::name::SourceName;
 use crate::sources::source::{Limit, Outcome, Source, Whole, Wiring};
-use crate::sources::survey::{Limiter, Permit, Values};
+use crate::sources::survey::{Limiter, Permit, Rank, Values};
 use crate::subjects::backup::Backup;
 use crate::subjects::backup_coverage::{BackupCoverage, UncoveredGuest};
 use crate::subjects::backup_failure::BackupFailure;
@@ -250,7 +250,7 @@ impl Logs {
         let Some(task) = self.ledger().backups.wanted(now, unavailable) else {
             return;
         };
-        let Some(permit) = self.limiter.start(&self.title, &task.node, now) else {
+        let Some(permit) = self.limiter.start(&self.title, Rank::First, &task.node, now) else {
             return;
         };
         let (client, limit, held) = (Arc::clone(&self.client), self.limit.clone(), self.held(&task.node));
@@ -385,7 +385,9 @@ mod tests {
                 ledger: Arc::clone(&ledger),
                 clock: clock.clone(),
                 task,
-                _permit: limiter.start(&"t".into(), &"pve1".into(), clock.now()).unwrap(),
+                _permit: limiter
+                    .start(&"t".into(), Rank::First, &"pve1".into(), clock.now())
+                    .unwrap(),
             });
             assert!(wanted().is_none(), "{tries}");
         }

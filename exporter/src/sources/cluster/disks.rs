@@ -17,6 +17,7 @@ use crate::sources::held::Dated;
 use crate::sources::name::SourceName;
 use crate::sources::pace::Pace;
 use crate::sources::source::{Outcome, PerNode, Source, Wiring};
+use crate::sources::unawaited::Unawaited;
 use crate::subjects::disk::Disk;
 use crate::subjects::disk_smart::DiskSmart;
 
@@ -24,19 +25,16 @@ use crate::subjects::disk_smart::DiskSmart;
 pub(super) struct Disks {
     cluster: Arc<str>,
     known: Arc<Known>,
-    lists: Lists,
+    lists: Arc<Unawaited<PerNode<NodeDisks>>>,
     smart: Smart,
     rows: Cached<Vec<Instant>, DiskRows>,
 }
-
-/// The lists. No scrape waits for one: PVE runs half a dozen tools for it.
-struct Lists(Arc<PerNode<NodeDisks>>);
 
 /// What the disks say. Each refresh asks one disk of a node, so that none is asked while another one still wakes.
 struct Smart {
     enabled: bool,
     clock: Clock,
-    lists: Arc<PerNode<NodeDisks>>,
+    lists: Arc<Unawaited<PerNode<NodeDisks>>>,
     rounds: Arc<Rounds>,
     nodes: PerNode<NodeSmart>,
 }
@@ -59,13 +57,13 @@ impl Disks {
             let cluster = Arc::clone(&name);
             async move { disks::fetch(&client, &cluster, &node).await }
         });
-        let lists = Arc::new(lists.damaged_by(|value| Some(value.damaged_rows)));
+        let lists = Arc::new(Unawaited(lists.damaged_by(|value| Some(value.damaged_rows))));
         let rounds = Arc::new(Rounds::new(wiring.pace(SourceName::DiskSmart).max_age));
         let (clock, disks, all) = (wiring.clock.clone(), Arc::clone(&lists), Arc::clone(&rounds));
         let nodes = wiring.per_node(SourceName::DiskSmart, move |client: Arc<Client>, node: Arc<str>| {
             let (clock, rounds, disks) = (clock.clone(), Arc::clone(&all), Arc::clone(&disks));
             async move {
-                match next(&rounds, &disks, &node, clock.now()) {
+                match next(&rounds, &disks.0, &node, clock.now()) {
                     None => Ok(rounds.all(&node, clock.now())),
                     Some(device) => {
                         let outcome = disk_smart::fetch(&client, &node, &device).await;
@@ -77,7 +75,7 @@ impl Disks {
         Self {
             cluster,
             known: Arc::clone(known),
-            lists: Lists(Arc::clone(&lists)),
+            lists: Arc::clone(&lists),
             smart: Smart {
                 enabled: with_smart,
                 clock: wiring.clock.clone(),
@@ -91,7 +89,7 @@ impl Disks {
 
     /// Its sources.
     pub(super) fn sources(&self) -> [&dyn Source; 2] {
-        [&self.lists, &self.smart]
+        [&*self.lists, &self.smart]
     }
 
     /// Says which nodes there are.
@@ -143,29 +141,6 @@ fn next(rounds: &Rounds, lists: &PerNode<NodeDisks>, node: &Arc<str>, now: Insta
     rounds.next(node, &list.value, now)
 }
 
-impl Source for Lists {
-    fn name(&self) -> SourceName {
-        self.0.name()
-    }
-
-    fn refresh(&self, interval: Duration, _: tokio::time::Instant) -> Vec<BoxFuture<'_, ()>> {
-        for (node, held) in self.0.nodes() {
-            if held.need(self.0.pace(), interval).refresh {
-                self.0.start(&node, &held);
-            }
-        }
-        Vec::new()
-    }
-
-    fn retry(&self) {
-        self.0.retry();
-    }
-
-    fn outcomes(&self) -> Vec<Outcome> {
-        self.0.outcomes()
-    }
-}
-
 impl Source for Smart {
     fn name(&self) -> SourceName {
         self.nodes.name()
@@ -178,7 +153,7 @@ impl Source for Smart {
             ..self.nodes.pace()
         };
         for (node, held) in self.nodes.nodes() {
-            let due = || next(&self.rounds, &self.lists, &node, self.clock.now()).is_some();
+            let due = || next(&self.rounds, &self.lists.0, &node, self.clock.now()).is_some();
             if held.need(pace, interval).refresh && due() {
                 self.nodes.start(&node, &held);
             }

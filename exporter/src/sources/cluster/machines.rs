@@ -5,8 +5,6 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
-
 use super::{Known, Shown};
 use crate::pve::client::Client;
 use crate::pve::error::ApiError;
@@ -17,13 +15,13 @@ use crate::sources::interfaces::{self, NodeInterfaces};
 use crate::sources::name::SourceName;
 use crate::sources::node_rrd::{self, NodeMinute};
 use crate::sources::node_time;
-use crate::sources::pace::Pace;
 use crate::sources::packages::{self, NodePackages};
 use crate::sources::resources::Resources;
 use crate::sources::services::{self, NodeServices};
-use crate::sources::source::{Outcome, PerNode, Source, Wiring};
+use crate::sources::source::{PerNode, Source, Wiring};
 use crate::sources::stalled::Stalled;
 use crate::sources::subscriptions;
+use crate::sources::unawaited::Unawaited;
 use crate::subjects::certificate::Certificate;
 use crate::subjects::node;
 use crate::subjects::node_clock::NodeClock;
@@ -34,20 +32,17 @@ use crate::subjects::packages::{NodeUpdates, Package};
 use crate::subjects::service::Service;
 use crate::subjects::subscription::Subscription;
 
-/// After how long PVE is asked again for what it does not have.
-const ABSENT: Duration = Duration::from_secs(3600);
-
 /// The sources.
 pub(super) struct Machines {
     cluster: Arc<str>,
     known: Arc<Known>,
-    minutes: Behind<NodeMinute>,
-    clocks: Behind<NodeClock>,
-    services: Behind<NodeServices>,
-    packages: Behind<NodePackages>,
-    subscriptions: Behind<Subscription>,
-    certificates: Behind<NodeCertificates>,
-    interfaces: Behind<NodeInterfaces>,
+    minutes: Unawaited<PerNode<NodeMinute>>,
+    clocks: Unawaited<PerNode<NodeClock>>,
+    services: Unawaited<PerNode<NodeServices>>,
+    packages: Unawaited<PerNode<NodePackages>>,
+    subscriptions: Unawaited<PerNode<Subscription>>,
+    certificates: Unawaited<PerNode<NodeCertificates>>,
+    interfaces: Unawaited<PerNode<NodeInterfaces>>,
     stalled: Mutex<Stalled>,
     joined: JoinedRows,
 }
@@ -92,41 +87,43 @@ impl Machines {
     pub(super) fn new(wiring: &Wiring<'_>, known: &Arc<Known>) -> Self {
         let cluster: Arc<str> = wiring.cluster.into();
         let (clock, now) = (wiring.clock.clone(), wiring.clock.clone());
-        let minutes = behind(wiring, SourceName::NodeRrd, move |client, cluster, node| {
+        let minutes = per_node(wiring, SourceName::NodeRrd, move |client, cluster, node| {
             let now = now.unix_seconds();
             async move { node_rrd::fetch(&client, &cluster, &node, now).await }
         });
-        let clocks = behind(wiring, SourceName::NodeTime, move |client, cluster, node| {
+        let clocks = per_node(wiring, SourceName::NodeTime, move |client, cluster, node| {
             let clock = clock.clone();
             async move { node_time::fetch(&client, &cluster, &node, &clock).await }
         });
-        let services = behind(wiring, SourceName::Services, |client, cluster, node| async move {
+        let services = per_node(wiring, SourceName::Services, |client, cluster, node| async move {
             services::fetch(&client, &cluster, &node).await
         });
-        let packages = behind(wiring, SourceName::Packages, |client, cluster, node| async move {
+        let packages = per_node(wiring, SourceName::Packages, |client, cluster, node| async move {
             packages::fetch(&client, &cluster, &node).await
         });
-        let subscriptions = behind(wiring, SourceName::Subscriptions, |client, cluster, node| async move {
+        let subscriptions = per_node(wiring, SourceName::Subscriptions, |client, cluster, node| async move {
             subscriptions::fetch(&client, &cluster, &node).await
         });
-        let certificates = behind(wiring, SourceName::Certificates, |client, cluster, node| async move {
+        let certificates = per_node(wiring, SourceName::Certificates, |client, cluster, node| async move {
             certificates::fetch(&client, &cluster, &node).await
         });
-        let interfaces = behind(wiring, SourceName::Interfaces, |client, cluster, node| async move {
+        let interfaces = per_node(wiring, SourceName::Interfaces, |client, cluster, node| async move {
             interfaces::fetch(&client, &cluster, &node).await
         });
         Self {
             cluster,
             known: Arc::clone(known),
-            minutes: minutes
-                .damaged_by(|value| Some(value.damaged_rows))
-                .absent_by(|value| value.absent),
-            clocks,
-            services: services.damaged_by(|value| Some(value.damaged_rows)),
-            packages: packages.damaged_by(|value| Some(value.damaged_rows)),
-            subscriptions,
-            certificates: certificates.damaged_by(|value| Some(value.damaged_rows)),
-            interfaces: interfaces.damaged_by(|value| Some(value.damaged_rows)),
+            minutes: Unawaited(
+                minutes
+                    .damaged_by(|value| Some(value.damaged_rows))
+                    .absent_by(|value| value.absent),
+            ),
+            clocks: Unawaited(clocks),
+            services: Unawaited(services.damaged_by(|value| Some(value.damaged_rows))),
+            packages: Unawaited(packages.damaged_by(|value| Some(value.damaged_rows))),
+            subscriptions: Unawaited(subscriptions),
+            certificates: Unawaited(certificates.damaged_by(|value| Some(value.damaged_rows))),
+            interfaces: Unawaited(interfaces.damaged_by(|value| Some(value.damaged_rows))),
             stalled: Mutex::default(),
             joined: JoinedRows::default(),
         }
@@ -149,45 +146,43 @@ impl Machines {
     /// may be what does not run.
     pub(super) fn find_nodes(&self) {
         let nodes = self.known.nodes(false);
-        self.minutes.source.set_nodes(&nodes);
-        self.clocks.source.set_nodes(&nodes);
-        self.services.source.set_nodes(&nodes);
-        self.packages.source.set_nodes(&nodes);
-        self.subscriptions.source.set_nodes(&nodes);
-        self.certificates.source.set_nodes(&nodes);
-        self.interfaces.source.set_nodes(&nodes);
+        self.minutes.0.set_nodes(&nodes);
+        self.clocks.0.set_nodes(&nodes);
+        self.services.0.set_nodes(&nodes);
+        self.packages.0.set_nodes(&nodes);
+        self.subscriptions.0.set_nodes(&nodes);
+        self.certificates.0.set_nodes(&nodes);
+        self.interfaces.0.set_nodes(&nodes);
     }
 
     /// What they bring. `resources` are those that may be served.
     pub(super) fn rows(&self, shown: &Shown<'_>, resources: Option<&Dated<Resources>>) -> MachineRows {
         let joined = &self.joined;
-        let packages = shown.nodes(&self.packages.source);
+        let packages = shown.nodes(&self.packages.0);
         MachineRows {
             samplings: resources.map_or_else(Arc::default, |resources| self.samplings(shown, resources)),
-            minutes: joined.minutes.of(&shown.nodes(&self.minutes.source), |node| &node.rows),
-            clocks: joined
-                .clocks
-                .of(&shown.nodes(&self.clocks.source), std::slice::from_ref),
+            minutes: joined.minutes.of(&shown.nodes(&self.minutes.0), |node| &node.rows),
+            clocks: joined.clocks.of(&shown.nodes(&self.clocks.0), std::slice::from_ref),
             updates: joined.updates.of(&packages, |node| std::slice::from_ref(&node.updates)),
             packages: joined.packages.of(&packages, |node| &node.packages),
             services: joined
                 .services
-                .of(&shown.nodes(&self.services.source), |node| &node.services),
+                .of(&shown.nodes(&self.services.0), |node| &node.services),
             subscriptions: joined
                 .subscriptions
-                .of(&shown.nodes(&self.subscriptions.source), std::slice::from_ref),
+                .of(&shown.nodes(&self.subscriptions.0), std::slice::from_ref),
             certificates: joined
                 .certificates
-                .of(&shown.nodes(&self.certificates.source), |node| &node.certificates),
+                .of(&shown.nodes(&self.certificates.0), |node| &node.certificates),
             interfaces: joined
                 .interfaces
-                .of(&shown.nodes(&self.interfaces.source), |node| &node.interfaces),
+                .of(&shown.nodes(&self.interfaces.0), |node| &node.interfaces),
         }
     }
 
     /// Seconds that local time at each node is ahead of UTC, as far as it is known.
     pub(super) fn utc_offsets(&self, interval: Duration) -> BTreeMap<Arc<str>, i64> {
-        let clocks = self.clocks.source.servable(interval).into_iter();
+        let clocks = self.clocks.0.servable(interval).into_iter();
         let offset = |(node, clock): (Arc<str>, Dated<NodeClock>)| Some((node, whole_seconds(clock.value.utc_offset?)));
         clocks.filter_map(offset).collect()
     }
@@ -209,77 +204,17 @@ impl Machines {
     }
 }
 
-/// A source that no scrape waits for: what it tells changes seldom, and a node may have more to do than to tell it.
-struct Behind<T> {
-    source: PerNode<T>,
-    absent: fn(&T) -> bool,
-}
-
-fn behind<T, F>(
+fn per_node<T, F>(
     wiring: &Wiring<'_>,
     name: SourceName,
     fetch: impl Fn(Arc<Client>, Arc<str>, Arc<str>) -> F + Send + Sync + 'static,
-) -> Behind<T>
+) -> PerNode<T>
 where
     T: Send + Sync + 'static,
     F: Future<Output = Result<T, ApiError>> + Send + 'static,
 {
     let cluster: Arc<str> = wiring.cluster.into();
-    Behind {
-        source: wiring.per_node(name, move |client, node| fetch(client, Arc::clone(&cluster), node)),
-        absent: |_| false,
-    }
-}
-
-impl<T: Send + Sync + 'static> Behind<T> {
-    fn damaged_by(mut self, damaged: fn(&T) -> Option<u64>) -> Self {
-        self.source = self.source.damaged_by(damaged);
-        self
-    }
-
-    /// The same, with a way to tell that PVE does not have what is asked for.
-    fn absent_by(mut self, absent: fn(&T) -> bool) -> Self {
-        self.absent = absent;
-        self
-    }
-
-    /// The pace at a node that has told `latest`.
-    fn pace(&self, latest: Option<&Dated<T>>) -> Pace {
-        let pace = self.source.pace();
-        if latest.is_some_and(|latest| (self.absent)(&latest.value)) {
-            Pace {
-                max_age: pace.max_age.max(ABSENT),
-                live: false,
-                ..pace
-            }
-        } else {
-            pace
-        }
-    }
-}
-
-impl<T: Send + Sync + 'static> Source for Behind<T> {
-    fn name(&self) -> SourceName {
-        self.source.name()
-    }
-
-    fn refresh(&self, interval: Duration, _: tokio::time::Instant) -> Vec<BoxFuture<'_, ()>> {
-        for (node, held) in self.source.nodes() {
-            let pace = self.pace(held.latest().as_ref());
-            if held.need(pace, interval).refresh {
-                self.source.start(&node, &held);
-            }
-        }
-        Vec::new()
-    }
-
-    fn retry(&self) {
-        self.source.retry();
-    }
-
-    fn outcomes(&self) -> Vec<Outcome> {
-        self.source.outcomes()
-    }
+    wiring.per_node(name, move |client, node| fetch(client, Arc::clone(&cluster), node))
 }
 
 /// The rows of all nodes, put together only when one of them has told something new.

@@ -1,4 +1,5 @@
-//! How fast the surveys of a cluster may read: one rate for all of them, and one read in flight at each node.
+//! How fast the surveys of a cluster may read: one rate for all of them, what the other sources leave of the requests of a minute,
+//! and one read in flight at each node.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,31 +12,59 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Less than the time between two ticks, and more than the time within one.
 const APART: Duration = Duration::from_millis(500);
 
+/// How far apart reads start at most, however much the other sources ask.
+const FURTHEST: Duration = Duration::from_secs(6);
+
 /// Who has not asked for so long does not wait any more.
 const FORGOTTEN: Duration = Duration::from_secs(2);
 
 /// What the surveys of one cluster share.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Limiter {
     state: Mutex<State>,
+    /// Whether the other sources have asked so much within the last minute that surveys hold back.
+    is_full: Option<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     starts: VecDeque<Instant>,
-    /// Those that came too soon, the longest waiting first, and when they last asked.
-    waiting: Vec<(Arc<str>, Instant)>,
+    /// Those that came too soon, the longest waiting first.
+    waiting: Vec<Waiting>,
     busy: BTreeSet<Arc<str>>,
 }
 
-/// A read in flight; its node is free again when this is dropped.
 #[derive(Debug)]
+struct Waiting {
+    reader: Arc<str>,
+    rank: Rank,
+    asked: Instant,
+}
+
+/// Who comes first where several have something to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// What somebody may be woken for, and what comes to an end: logs.
+    First,
+    /// What goes round for ever.
+    Later,
+}
+
+/// A read in flight; its node is free again when this is dropped.
 pub(crate) struct Permit {
     limiter: Arc<Limiter>,
     node: Arc<str>,
 }
 
 impl Limiter {
+    /// A limiter that holds back where `is_full` says that the cluster has been asked enough within the last minute.
+    pub(crate) fn new(is_full: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            is_full: Some(Box::new(is_full)),
+            ..Self::default()
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -46,28 +75,41 @@ impl Limiter {
     }
 
     /// Lets `reader` read at `node`, unless it is too soon or another one's turn.
-    pub(crate) fn start(self: &Arc<Self>, reader: &Arc<str>, node: &Arc<str>, now: Instant) -> Option<Permit> {
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        reader: &Arc<str>,
+        rank: Rank,
+        node: &Arc<str>,
+        now: Instant,
+    ) -> Option<Permit> {
         let mut state = self.lock();
         let since = |start: &Instant| now.saturating_duration_since(*start);
         while state.starts.front().is_some_and(|first| since(first) >= WINDOW) {
             state.starts.pop_front();
         }
         // Whoever has stopped asking holds up nobody.
-        state.waiting.retain(|(_, asked)| since(asked) < FORGOTTEN);
-        let too_soon = state.starts.len() >= STARTS || state.starts.back().is_some_and(|last| since(last) < APART);
-        let others_turn = state.waiting.first().is_some_and(|(first, _)| first != reader);
+        state.waiting.retain(|waiting| since(&waiting.asked) < FORGOTTEN);
+        let last = state.starts.back().map_or(WINDOW, since);
+        let is_full = || self.is_full.as_ref().is_some_and(|is_full| is_full());
+        let too_soon = state.starts.len() >= STARTS || last < APART || last < FURTHEST && is_full();
+        let first = state.waiting.iter().min_by_key(|waiting| waiting.rank);
+        let others_turn = first.is_some_and(|first| first.reader != *reader && first.rank <= rank);
         if !too_soon && !others_turn && state.busy.contains(node) {
             // It waits for its node and not for its turn, which others may have.
             return None;
         }
         if too_soon || others_turn {
-            match state.waiting.iter_mut().find(|(waiting, _)| waiting == reader) {
-                Some((_, asked)) => *asked = now,
-                None => state.waiting.push((Arc::clone(reader), now)),
+            match state.waiting.iter_mut().find(|waiting| waiting.reader == *reader) {
+                Some(waiting) => waiting.asked = now,
+                None => state.waiting.push(Waiting {
+                    reader: Arc::clone(reader),
+                    rank,
+                    asked: now,
+                }),
             }
             return None;
         }
-        state.waiting.retain(|(waiting, _)| waiting != reader);
+        state.waiting.retain(|waiting| waiting.reader != *reader);
         state.busy.insert(Arc::clone(node));
         state.starts.push_back(now);
         let (limiter, node) = (Arc::clone(self), Arc::clone(node));
@@ -94,7 +136,7 @@ mod tests {
         let mut turns = [0; 3];
         for second in 0..100 {
             for (survey, turns) in surveys.iter().zip(&mut turns) {
-                let permit = limiter.start(survey, &"pve1".into(), started + second * SECOND);
+                let permit = limiter.start(survey, Rank::Later, &"pve1".into(), started + second * SECOND);
                 *turns += usize::from(permit.is_some());
             }
         }
@@ -102,10 +144,25 @@ mod tests {
     }
 
     #[test]
+    fn logs_come_before_surveys_as_long_as_there_are_any() {
+        let (limiter, started) = (Arc::new(Limiter::default()), Instant::now());
+        let mut turns = [0; 3];
+        for second in 0..100 {
+            let readers = [("logs", Rank::First), ("a", Rank::Later), ("b", Rank::Later)];
+            let readers = readers.into_iter().zip(&mut turns);
+            for ((reader, rank), turns) in readers.filter(|((_, rank), _)| *rank == Rank::Later || second < 50) {
+                let permit = limiter.start(&reader.into(), rank, &"pve1".into(), started + second * SECOND);
+                *turns += usize::from(permit.is_some());
+            }
+        }
+        assert_eq!(turns, [50, 25, 25]);
+    }
+
+    #[test]
     fn a_survey_that_stopped_asking_holds_up_no_other() {
         let (limiter, started) = (Arc::new(Limiter::default()), Instant::now());
         let at = |survey: &str, second| {
-            let permit = limiter.start(&survey.into(), &"pve1".into(), started + second * SECOND);
+            let permit = limiter.start(&survey.into(), Rank::Later, &"pve1".into(), started + second * SECOND);
             permit.is_some()
         };
         assert!(at("a", 0));
@@ -115,9 +172,19 @@ mod tests {
     }
 
     #[test]
+    fn where_others_ask_much_surveys_go_on_slowly() {
+        let (limiter, started) = (Arc::new(Limiter::new(|| true)), Instant::now());
+        let starts = (0..60).filter(|second| {
+            let permit = limiter.start(&"a".into(), Rank::Later, &"pve1".into(), started + *second * SECOND);
+            permit.is_some()
+        });
+        assert_eq!(starts.count(), 10);
+    }
+
+    #[test]
     fn a_node_has_one_read_in_flight() {
         let (limiter, started) = (Arc::new(Limiter::default()), Instant::now());
-        let at = |node: &str, second| limiter.start(&"a".into(), &node.into(), started + second * SECOND);
+        let at = |node: &str, second| limiter.start(&"a".into(), Rank::Later, &node.into(), started + second * SECOND);
         let first = at("pve1", 0);
         assert!(first.is_some() && limiter.is_busy("pve1"));
         assert!(at("pve1", 1).is_none());
@@ -132,7 +199,7 @@ mod tests {
         let tick = Duration::from_millis(600);
         let starts: Vec<_> = (0..1000)
             .map(|number| started + number * tick)
-            .filter(|now| limiter.start(&"a".into(), &"pve1".into(), *now).is_some())
+            .filter(|now| limiter.start(&"a".into(), Rank::Later, &"pve1".into(), *now).is_some())
             .collect();
         for start in &starts {
             let minute = starts.iter().filter(|other| (*start..*start + WINDOW).contains(*other));

@@ -490,7 +490,9 @@ mod tests {
                 self.schedule.list(&self.list, now);
                 let unavailable = |node: &str| self.offline.contains(&node) || self.limiter.is_busy(node);
                 if let Some(guest) = self.schedule.next(now, unavailable).cloned()
-                    && let Some(permit) = self.limiter.start(&"t".into(), &guest.node, now)
+                    && let Some(permit) = self
+                        .limiter
+                        .start(&"t".into(), super::super::Rank::Later, &guest.node, now)
                 {
                     self.schedule.started(&guest, now);
                     self.reads.push((self.second, guest.vmid, Arc::clone(&guest.node)));

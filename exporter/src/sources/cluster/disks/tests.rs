@@ -104,7 +104,7 @@ fn far() -> tokio::time::Instant {
 async fn no_disk_is_woken_unless_that_is_asked_for() {
     let room = Room::new(false).await;
     for _ in 0..3 {
-        room.clock.advance(Duration::from_secs(6 * 3600));
+        room.clock.advance(Duration::from_secs(8 * 3600));
         room.scrape().await;
     }
     assert_eq!(room.runs(), [0, 0, 0]);
@@ -141,7 +141,7 @@ async fn each_scrape_asks_one_disk_of_a_node_until_all_have_been() {
     let identities = rows.smart.iter().map(|disk| disk.identity.pairs());
     assert!(identities.eq(rows.disks.iter().map(|disk| disk.identity.pairs())));
 
-    room.clock.advance(Duration::from_secs(5 * 3600));
+    room.clock.advance(Duration::from_secs(8 * 3600));
     room.scrape().await;
     assert_eq!(room.runs(), [4, 4, 5], "old ones are asked again");
     assert_eq!(room.rows().smart.len(), 10, "and served until then");

@@ -120,8 +120,8 @@ impl Simulated {
     }
 }
 
-async fn ended<T: Send + Sync + 'static>(source: &Behind<T>, deadline: tokio::time::Instant) {
-    for held in source.source.nodes().into_values() {
+async fn ended<T: Send + Sync + 'static>(source: &Unawaited<PerNode<T>>, deadline: tokio::time::Instant) {
+    for held in source.0.nodes().into_values() {
         held.ended(deadline).await;
         assert!(held.latest().is_some() || held.record().up == Some(false));
     }
@@ -200,11 +200,11 @@ async fn pve_8_is_seldom_asked_for_the_pressure_that_it_does_not_record() {
     let services = |calls: &CallCounts| calls.executed_for("/nodes/{node}/services");
     let calls = simulated.calls();
     assert_eq!((minutes(&calls), services(&calls)), (3, 3));
-    simulated.advance(1800);
+    simulated.advance(1200);
     simulated.read().await;
     let calls = simulated.calls();
     assert_eq!((minutes(&calls), services(&calls)), (0, 3));
-    simulated.advance(1800);
+    simulated.advance(3600);
     simulated.read().await;
     assert_eq!(minutes(&simulated.calls()), 3);
 }
@@ -216,7 +216,7 @@ async fn an_offline_node_is_not_asked_and_tells_nothing_more() {
     assert_eq!(simulated.rows().updates.len(), 3);
     simulated.simulator.inject("offline:pve3".parse::<Fault>().unwrap());
     simulated.calls();
-    simulated.advance(300);
+    simulated.advance(450);
     simulated.read().await;
     let rows = simulated.rows();
     assert_eq!((rows.updates.len(), rows.minutes.len(), rows.clocks.len()), (2, 2, 2));

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use pve_exporter::clock::Clock;
-use pve_exporter::config::{Cluster, Config, Metrics, Secret, TokenSource, parse_endpoint};
+use pve_exporter::config::{Cluster, Config, Metrics, Secret, SourceSettings, TokenSource, parse_endpoint};
 use pve_exporter::scrape::Exporter;
+use pve_exporter::sources::name::SourceName;
 use pve_simulator::{FAULT_NAMES, Fault, Options, Simulator};
 use tokio::net::TcpListener;
 
@@ -51,6 +52,7 @@ impl DemoArguments {
             guests,
             seed,
             events: true,
+            ceph: true,
             ..Options::default()
         };
         let simulator = Simulator::start(options)
@@ -67,7 +69,10 @@ impl DemoArguments {
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         println!("A simulated cluster of {nodes} nodes and {guests} guests is running; its metrics are at\n");
         println!("    http://{address}/metrics\n\nTry\n\n    curl -s http://{address}/metrics | grep pve_guest_up\n");
-        println!("Guests start, stop and migrate while you look. Ctrl-C ends it.");
+        println!(
+            "Guests start, stop and migrate while you look, and some of what is under them is wrong: a pool, disks, a certificate,"
+        );
+        println!("a service and more. That is read node by node: give it a minute. Ctrl-C ends it.");
         Ok((simulator, listener, exporter))
     }
 }
@@ -91,6 +96,11 @@ fn configuration(simulator: &Simulator) -> Result<Config, String> {
                 .push(fingerprint.parse().map_err(|error| format!("{error}"))?);
         }
     }
+    // Its disks do not sleep.
+    let smart = SourceSettings {
+        enabled: Some(true),
+        ..SourceSettings::default()
+    };
     let metrics = Metrics {
         guest_drives: true,
         guest_interfaces: true,
@@ -100,6 +110,7 @@ fn configuration(simulator: &Simulator) -> Result<Config, String> {
     };
     Ok(Config {
         metrics,
+        sources: [(SourceName::DiskSmart, smart)].into(),
         clusters: [("demo".to_owned(), cluster)].into(),
         ..Config::default()
     })

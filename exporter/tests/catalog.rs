@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pve_exporter::clock::Clock;
-use pve_exporter::config::Metrics;
+use pve_exporter::config::{Config, SourceSettings};
 use pve_exporter::metrics::catalog::{catalog, markdown};
 use pve_exporter::metrics::exposition::Format;
 use pve_exporter::scrape::Exporter;
+use pve_exporter::sources::name::SourceName;
 use pve_simulator::{Options, Simulator, Version};
 use support::exporters::{checked, text, with_config};
 use support::simulated::{cluster, options, until};
@@ -25,6 +26,12 @@ const BY_DEVICE: [&str; 3] = ["pve_guest_drive_", "pve_guest_interface_", "pve_r
 
 const GUESTS: usize = 60;
 
+/// After so many seconds in which nothing new was asked everything has been read: no source waits longer for its turn.
+const QUIET: u64 = 90;
+
+/// The seconds between scrapes.
+const INTERVAL: u64 = 15;
+
 fn path(below: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(below)
 }
@@ -36,7 +43,13 @@ async fn everything() -> Exposition {
         sees_backups: true,
         ..options()
     };
-    let change = |metrics: &mut Metrics| {
+    let change = |config: &mut Config| {
+        let with_smart = SourceSettings {
+            enabled: Some(true),
+            ..SourceSettings::default()
+        };
+        config.sources.insert(SourceName::DiskSmart, with_smart);
+        let metrics = &mut config.metrics;
         metrics.guest_drives = true;
         metrics.guest_interfaces = true;
         metrics.guest_pressure_full = true;
@@ -47,7 +60,7 @@ async fn everything() -> Exposition {
     simulated(options, change).await
 }
 
-async fn simulated(options: Options, change: impl FnOnce(&mut Metrics)) -> Exposition {
+async fn simulated(options: Options, change: impl FnOnce(&mut Config)) -> Exposition {
     let simulator = Simulator::start(Options {
         guests: GUESTS,
         ..options
@@ -60,32 +73,49 @@ async fn simulated(options: Options, change: impl FnOnce(&mut Metrics)) -> Expos
     let clusters = [("main", cluster(&simulator)), ("distrusted", unreachable)];
     let (exporter, clock) = with_config(&clusters, |config| {
         config.metrics.series_budget = Some(1_000_000);
-        change(&mut config.metrics);
+        change(config);
     });
     exporter.own().refused();
-    text(&exporter, Format::Classic).await;
     read_everything(&simulator, &exporter, &clock).await;
     checked(&text(&exporter, Format::Classic).await, Format::Classic)
 }
 
-/// Lets what is read guest by guest or log by log be read.
+/// Lets the clock run, and scrapes now and then, until no node is asked any more what it was not asked before, nor for one more
+/// log.
 async fn read_everything(simulator: &Simulator, exporter: &Exporter, clock: &Clock) {
-    let read = |end: &str| -> u64 {
-        let calls = simulator.calls();
-        let of = calls.iter().filter(|(template, _, _)| template.ends_with(end));
-        of.map(|(_, _, count)| count).sum()
-    };
-    let (mut logs, mut seconds_without_log) = (0, 0);
-    until("everything is read", || {
-        clock.advance(Duration::from_millis(200));
+    let nodes = simulator.nodes();
+    let (mut asked, mut quiet) = ((BTreeSet::new(), 0), 0);
+    for second in 0.. {
+        if second % INTERVAL == 0 {
+            text(exporter, Format::Classic).await;
+        }
+        clock.advance(Duration::from_secs(1));
         exporter.retry();
-        (logs, seconds_without_log) = match read("/log") {
-            count if count == logs => (logs, seconds_without_log + 1),
-            count => (count, 0),
+        // What that has started gets its requests out.
+        for _ in 0..64 {
+            tokio::task::yield_now().await;
+        }
+        until("no call is under way", || {
+            nodes.iter().all(|node| simulator.running_calls(node) == 0)
+        })
+        .await;
+        let calls = simulator.calls();
+        let read = |end: &str| -> u64 {
+            let of = calls.iter().filter(|(template, _, _)| template.ends_with(end));
+            of.map(|(_, _, count)| count).sum()
         };
-        read("/pending") >= GUESTS as u64 && read("/snapshot") >= GUESTS as u64 && seconds_without_log > 100
-    })
-    .await;
+        let kinds = calls
+            .iter()
+            .map(|(template, node, _)| (template.to_owned(), node.to_owned()));
+        let now = (kinds.collect(), read("/log"));
+        quiet = if now == asked { quiet + 1 } else { 0 };
+        asked = now;
+        let all_guests = read("/pending") >= GUESTS as u64 && read("/snapshot") >= GUESTS as u64;
+        if quiet >= QUIET && all_guests {
+            return;
+        }
+        assert!(second < 3600, "it never ends to read");
+    }
 }
 
 fn goldens() -> Vec<(String, Exposition)> {
@@ -149,8 +179,10 @@ async fn labels_are_those_of_the_catalogue() {
         .flat_map(|group| group.entries)
         .map(|entry| (entry.name, entry.labels))
         .collect();
-    let exposition = everything().await;
-    for sample in exposition.families.iter().flat_map(|family| &family.samples) {
+    let mut expositions: Vec<_> = goldens().into_iter().map(|(_, exposition)| exposition).collect();
+    expositions.push(everything().await);
+    let families = expositions.iter().flat_map(|exposition| &exposition.families);
+    for sample in families.flat_map(|family| &family.samples) {
         let Some(expected) = labels.get(sample.name.as_str()) else {
             continue; // a part of a histogram
         };

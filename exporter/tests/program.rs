@@ -6,7 +6,7 @@ mod support;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use pve_exporter::metrics::catalog;
 use pve_exporter::metrics::exposition::Format;
@@ -15,6 +15,7 @@ use support::exporters::checked;
 use support::http::get;
 use support::program::{Program, command, run, write};
 use support::simulated::options;
+use support::strict::{Exposition, Sample};
 use tempfile::TempDir;
 
 /// A configuration for a simulated cluster, in files.
@@ -164,6 +165,82 @@ async fn the_demo_serves_until_it_is_ended() {
     assert!(demo.stdout().contains(&format!("http://{}/metrics", demo.address())));
     demo.signal("TERM");
     assert_eq!(demo.ended().code(), Some(0));
+}
+
+/// What is wrong, and how it shows.
+#[cfg(feature = "demo")]
+type Trouble<'a> = (&'a str, &'a dyn Fn(&Exposition) -> bool);
+
+/// One node has everything that three would share, and is read at once.
+#[cfg(feature = "demo")]
+#[tokio::test]
+async fn the_demo_shows_what_breaks_at_night() {
+    let mut demo = Program::demo(&["--nodes", "1", "--guests", "5"]);
+    let now = || {
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs_f64()
+    };
+    let soon = |end: &Sample| end.value > now() && end.value < now() + 14.0 * 86_400.0;
+    let troubles: [Trouble<'_>; 11] = [
+        ("a degraded pool", &|seen| {
+            seen.value("pve_zfs_pool_health", &[("pool", "tank"), ("health", "degraded")]) == Some(1.0)
+                && seen.value("pve_zfs_pool_vdevs_unhealthy", &[("pool", "tank")]) == Some(1.0)
+        }),
+        ("a thin pool that is nearly full", &|seen| {
+            let pool = |name| seen.value(name, &[("lv", "scratch")]);
+            pool("pve_lvmthin_pool_usage_bytes") > pool("pve_lvmthin_pool_size_bytes").map(|size| size * 0.95)
+        }),
+        ("a failing disk", &|seen| {
+            seen.samples("pve_disk_health")
+                .any(|disk| disk.label("health") == Some("failing"))
+                && seen.samples("pve_disk_pending_sectors").any(|disk| disk.value > 0.0)
+        }),
+        ("a worn disk", &|seen| {
+            seen.samples("pve_disk_life_used_ratio")
+                .any(|disk| disk.value > 0.9 && disk.value < 1.0)
+        }),
+        ("an expiring certificate", &|seen| {
+            seen.samples("pve_certificate_not_after_timestamp_seconds").any(soon)
+        }),
+        ("pending updates", &|seen| {
+            seen.value("pve_update_packages_pending", &[]) > Some(0.0)
+                && seen.value("pve_node_reboot_needed", &[]) == Some(1.0)
+        }),
+        ("a stopped service", &|seen| {
+            let service = |name| seen.value(name, &[("service", "chrony")]);
+            service("pve_service_running") == Some(0.0) && service("pve_service_enabled") == Some(1.0)
+        }),
+        ("an expired subscription", &|seen| {
+            seen.value("pve_subscription_status", &[("status", "expired")]) == Some(1.0)
+        }),
+        ("a user who expires", &|seen| {
+            seen.samples("pve_access_expiry_next_timestamp_seconds")
+                .any(|end| end.value > now())
+        }),
+        ("a clock that is wrong", &|seen| {
+            seen.value("pve_node_clock_offset_seconds", &[]) > Some(6.0)
+        }),
+        ("Ceph that is not well", &|seen| {
+            seen.samples("pve_ceph_health")
+                .any(|ceph| ceph.label("status") == Some("HEALTH_WARN"))
+        }),
+    ];
+    let deadline = Instant::now() + Duration::from_secs(40);
+    loop {
+        let seen = checked(&metrics(&mut demo).await, Format::Classic);
+        let missing: Vec<_> = troubles
+            .iter()
+            .filter(|(_, shown)| !shown(&seen))
+            .map(|(trouble, _)| *trouble)
+            .collect();
+        if missing.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the demo does not show {missing:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@
 mod collecting;
 mod decoding;
 mod encoding;
+mod losing;
 mod process;
 mod surveyed;
 
@@ -43,6 +44,7 @@ fn main() {
             collecting::run(&simulator).await;
             decoding::run(&simulator).await;
             encoding::run(&simulator).await;
+            losing::run(&simulator).await;
             process::run(&simulator, guests >= 10_000).await;
             surveyed::run(&simulator, guests).await;
         }

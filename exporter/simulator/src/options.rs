@@ -54,7 +54,7 @@ pub struct Options {
     pub ceph: bool,
     /// A lively cluster: guests start, stop and migrate, backups run, a storage fails now and then. Something is always
     /// wrong: a guest whose backup failed last night, one whose backups ended a week ago, one that is not frozen,
-    /// snapshots that fail, a ZFS pool that has lost a disk, a thin pool that is nearly full, a disk that fails and one
+    /// a user whose time soon ends, snapshots that fail, a ZFS pool that has lost a disk, a thin pool that is nearly full, a disk that fails and one
     /// that is worn, a certificate that soon ends, a node that waits for updates and a restart, and one whose clock
     /// nothing sets and whose subscription has expired.
     pub events: bool,

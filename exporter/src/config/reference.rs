@@ -2,6 +2,7 @@
 
 use super::schema::{Key, SECTIONS, is_required};
 use super::{DEFAULT_PATH, EXAMPLE};
+use crate::pve::budget::Cost;
 use crate::sources::name::SourceName;
 
 const TITLE: &str = "# Configuration
@@ -45,6 +46,11 @@ A file holds the secret alone, or `user@realm!name=secret` of the same token. It
 secrets below `/run/secrets`. It is read at start, and again when PVE refuses the secret.
 "#;
 
+const COSTS: &str = "
+A node is asked two things at a time at most, and one that is not cheap; but where a `storage` call has taken 3 s, others do not wait for
+it any more. Which privileges each source needs stands in [metrics.md](metrics.md#which-privilege-what-needs).
+";
+
 /// The text of `docs/configuration.md`.
 #[must_use]
 pub fn reference() -> String {
@@ -80,18 +86,26 @@ fn row(key: &Key) -> String {
 }
 
 fn sources() -> String {
-    let mut table = "\n| Source | Reads | Default `max_age` |\n|---|---|---|\n".to_owned();
+    let mut table =
+        "\n| Source | Reads | Cost | Default `max_age` | Least `max_age` |\n|---|---|---|---|---|\n".to_owned();
+    let duration = |duration| format!("`{}`", humantime::format_duration(duration));
     for source in SourceName::ALL {
-        let max_age = if source.follows_events() {
-            "when tasks have ended".to_owned()
+        let (max_age, least) = if source.follows_events() {
+            ("when tasks have ended".to_owned(), String::new())
         } else {
-            format!("`{}`", humantime::format_duration(source.default_max_age()))
+            (duration(source.default_max_age()), duration(source.least_max_age()))
+        };
+        let cost = match source.cost() {
+            Cost::Cheap => "cheap",
+            Cost::Slow => "slow",
+            Cost::Storage => "storage",
         };
         table.push_str(&format!(
-            "| `{}` | `{}` | {max_age} |\n",
+            "| `{}` | `{}` | {cost} | {max_age} | {least} |\n",
             source.as_str(),
             source.endpoint()
         ));
     }
+    table.push_str(COSTS);
     table
 }

@@ -101,7 +101,8 @@ pub(super) fn is_required(key: &Key) -> bool {
 }
 
 const ENABLED: &str = "Whether the source is read. `disk_smart` is not by default: it has PVE run `smartctl` for each disk, one after the other, at every `max_age`, which wakes disks that sleep. Without it nothing is known of their health, wear, temperature and the like. `netstat` is never, without `guest_interfaces`.";
-const MAX_AGE: &str = "The age at which its data is read again, at least `1s` (`qemu`: `30s`, `replication`: `2min`).";
+const MAX_AGE: &str =
+    "The age at which its data is read again; what it may be at least is in the table of the sources.";
 
 const SELECTOR: &[Key] = &[
     key("types", Kind::List("[\"qemu\"]"), "[]", "Kinds: `qemu`, `lxc`."),

@@ -2,6 +2,7 @@
 
 use crate::metrics::own::OWN_METRICS;
 use crate::metrics::table::{Kind, Metric, Subject, Unit};
+use crate::sources::name::SourceName;
 use crate::subjects::access::Access;
 use crate::subjects::api::Api;
 use crate::subjects::backup::Backup;
@@ -43,6 +44,7 @@ use crate::subjects::node_loss::NodeLoss;
 use crate::subjects::node_rrd::NodeRrd;
 use crate::subjects::node_sampling::NodeSampling;
 use crate::subjects::packages::{NodeUpdates, Package};
+use crate::subjects::pci_devices::PciDevices;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::process::Process;
@@ -147,6 +149,7 @@ pub fn catalog() -> Vec<Group> {
         group::<Subscription>(),
         group::<Certificate>(),
         group::<NodeInterface>(),
+        group::<PciDevices>(),
         group::<NodeFirewall>(),
         group::<HaNode>(),
         group::<Disk>(),
@@ -207,6 +210,7 @@ const MEMORY: &str = "
 | `pve_guest_memory_usage_bytes`, container | its control group less file cache | the same | the same |
 ";
 
+/// What differs between versions of PVE, and what metrics need beside the role.
 const AVAILABILITY: &str = "
 ## What is absent where
 
@@ -217,11 +221,31 @@ Everything else is there from PVE 7.4 on, for a token with the role PVEAuditor o
 | `pve_node_sample_timestamp_seconds`, `pve_node_cpu_iowait_ratio`, `pve_node_network_*` | absent | from 8.3 | yes | yes | |
 | `pve_node_system_info`: machine, boot_mode, secure_boot | absent | from 8.1 | yes | yes | |
 | `pve_node_memory_available_bytes`, `pve_guest_memory_host_usage_bytes` | absent | absent | yes | yes | |
+| `pve_node_pressure_*` | absent | absent | yes | yes | |
+| `pve_node_zfs_arc_size_bytes` | absent | absent | yes | yes | ZFS on the node |
 | `pve_guest_pressure_*` | absent | absent | yes | yes | |
 | `pve_network_*` of fabrics | absent | absent | from 9.1 | yes | |
 | `pve_ha_groups` | yes | yes | absent | absent | |
 | `pve_ha_rules` | absent | absent | yes | yes | |
 | `pve_ha_fencing_state` | absent | absent | absent | yes | |
+| `pve_access_users_locked` | always 0: PVE locks nobody | yes | yes | yes | |
+| `pve_disk_info`: all OSDs of a disk in osd | one of them | from 8.1 | yes | yes | |
+| `pve_cluster_votes_*`, `pve_cluster_qdevice_configured` | yes | yes | yes | yes | a cluster; a node that stands alone has no votes |
+| `pve_cluster_qdevice_connected`, `pve_cluster_qdevice_info` | yes | yes | yes | yes | a QDevice |
+| `pve_access_own_token_expiry_timestamp_seconds` | yes | yes | yes | yes | a token, or its user, that expires |
+| `pve_node_loss_*` | yes | yes | yes | yes | several nodes, and VM.Audit on all guests without a filter |
+| `pve_node_reboot_needed`, `pve_node_kernel_info` | yes | yes | yes | yes | a kernel of Proxmox |
+| `pve_subscription_info`, `pve_subscription_next_due_timestamp_seconds`, `pve_subscription_sockets` | yes | yes | yes | yes | a subscription |
+| `pve_node_interface_*` of bridges | yes | yes | yes | yes | SDN.Audit, which PVEAuditor has |
+| `pve_disk_health`, `pve_disk_smart_failing_attributes`, `pve_disk_power_*`, `pve_disk_temperature_celsius`, `pve_disk_life_used_ratio` | yes | yes | yes | yes | the source `disk_smart`, which is off by default, and a disk that has it |
+| `pve_disk_reallocated_sectors`, `pve_disk_pending_sectors`, `pve_disk_uncorrectable_sectors`, `pve_disk_reported_uncorrectable_errors`, `pve_disk_command_timeouts`, `pve_disk_crc_errors` | yes | yes | yes | yes | the source `disk_smart`, and a disk at ATA that has the attribute |
+| `pve_disk_media_errors`, `pve_disk_unsafe_shutdowns`, `pve_disk_critical_warning`, `pve_disk_available_spare_ratio` | yes | yes | yes | yes | the source `disk_smart`, and an NVMe disk |
+| `pve_disk_grown_defects` | yes | yes | yes | yes | the source `disk_smart`, and a disk at SAS |
+| `pve_disk_smart_*_bytes_total` | yes | yes | yes | yes | the source `disk_smart`, and a disk at NVMe, or at ATA with the attribute and a unit that its name tells |
+| `pve_zfs_*` | yes | yes | yes | yes | a ZFS pool on the node |
+| `pve_zfs_pool_scrub_timestamp_seconds` | yes | yes | yes | yes | the source `node_time`: PVE tells it in the local time of the node |
+| `pve_lvm_vg_*`, `pve_lvmthin_pool_*` | yes | yes | yes | yes | LVM, with thin pools |
+| `pve_ceph_*` | yes | yes | yes | yes | Ceph that PVE manages, on a node that is online |
 | `pve_guest_drive_*_total`, `pve_guest_qemu_info` | yes | yes | yes | yes | an answer of QEMU's monitor |
 | `pve_guest_balloon_*` | yes | yes | yes | yes | an answer of QEMU's monitor; all but the size `guest_balloon = true` and a balloon driver in the guest |
 | `pve_backup_volumes*`, `pve_backup_orphaned_*` | yes | yes | yes | yes | Datastore.Allocate on the storage, or Datastore.AllocateSpace on it and VM.Backup on `/vms` |
@@ -252,6 +276,26 @@ pub fn markdown() -> String {
     }
     text += MEMORY;
     text += AVAILABILITY;
+    text + &privileges()
+}
+
+/// The privileges that each source needs.
+fn privileges() -> String {
+    let mut text = String::from(
+        "\n## Which privilege what needs\n\nThe meaning of a metric ends in the endpoint that it comes from. Where a privilege is missing PVE refuses the answer, or leaves\nrows and figures out of it; `pve_permission_granted` tells which ones are missing.\n\n| endpoint | source | privileges |\n|---|---|---|\n",
+    );
+    for source in SourceName::ALL {
+        let needed = source.privileges().iter();
+        let needed: Vec<_> = needed
+            .map(|(privilege, path)| format!("{privilege} on `{path}`"))
+            .collect();
+        let needed = match source {
+            SourceName::BackupVolumes => "as above".to_owned(),
+            _ if needed.is_empty() => "any token".to_owned(),
+            _ => needed.join(", "),
+        };
+        text += &format!("| `{}` | `{}` | {needed} |\n", source.endpoint(), source.as_str());
+    }
     text
 }
 
@@ -337,15 +381,41 @@ mod tests {
         }
     }
 
+    /// The names in [`AVAILABILITY`], each with where `*` stands.
+    fn patterns() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+        let names = AVAILABILITY.split('`').filter(|text| text.starts_with("pve_"));
+        names.map(|name| {
+            name.split_once('*')
+                .map_or((name, None), |(start, end)| (start, Some(end)))
+        })
+    }
+
+    fn fits(name: &str, (start, end): (&str, Option<&str>)) -> bool {
+        end.map_or(name == start, |end| name.starts_with(start) && name.ends_with(end))
+    }
+
     #[test]
     fn what_is_said_to_be_absent_is_catalogued() {
         let groups = catalog();
         let names = || groups.iter().flat_map(|group| &group.entries).map(|entry| entry.name);
-        for pattern in AVAILABILITY.split('`').filter(|text| text.starts_with("pve_")) {
-            let (start, end) = pattern.split_once('*').unwrap_or((pattern, ""));
-            let known = names()
-                .any(|name| name == pattern || start != pattern && name.starts_with(start) && name.ends_with(end));
-            assert!(known, "{pattern}");
+        for pattern in patterns() {
+            assert!(names().any(|name| fits(name, pattern)), "{pattern:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_some_versions_or_settings_give_is_in_the_table() {
+        let of_some = |group: &Group, entry: &Entry| {
+            let of_version = ["and later", "before PVE"]
+                .iter()
+                .any(|words| entry.help.contains(words));
+            // Another table says what this means in each version.
+            of_version && entry.name != "pve_node_memory_usage_bytes" || group.rows.contains("only with the source")
+        };
+        for group in catalog() {
+            for entry in group.entries.iter().filter(|entry| of_some(&group, entry)) {
+                assert!(patterns().any(|pattern| fits(entry.name, pattern)), "{}", entry.name);
+            }
         }
     }
 

@@ -43,6 +43,7 @@ pub(super) fn of(rows: &[cluster::Rows]) -> Vec<Box<dyn Section>> {
         section(rows, |rows| &rows.machines.subscriptions),
         section(rows, |rows| &rows.machines.certificates),
         section(rows, |rows| &rows.machines.interfaces),
+        section(rows, |rows| &rows.machines.pci_devices),
         section(rows, |rows| &rows.census.firewalls),
         section(rows, |rows| &rows.ha.nodes),
         section(rows, |rows| &rows.storages),

@@ -12,8 +12,7 @@ const PATH: &str = "/access/users?full=1";
 #[derive(Debug, Default)]
 pub struct AccessUsers {
     users: Vec<User>,
-    /// When each token expires, if ever.
-    tokens: Vec<Option<u64>>,
+    tokens: Vec<Token>,
     /// When the exporter's own token or its user expires, if ever and if PVE lists it.
     own: Option<u64>,
     /// Rows that could not be read.
@@ -23,6 +22,16 @@ pub struct AccessUsers {
 #[derive(Debug)]
 struct User {
     enabled: bool,
+    expires: Option<u64>,
+    locked: bool,
+    locked_until: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Token {
+    /// Whether its user is switched on.
+    enabled: bool,
+    /// When it expires, if ever: no later than its user.
     expires: Option<u64>,
 }
 
@@ -49,17 +58,22 @@ fn convert(body: &[u8], own: &str) -> Result<AccessUsers, DecodeError> {
         let user = User {
             enabled: row.enable == Some(true),
             expires: expiry(row.expire),
+            locked: row.totp_locked == Some(true),
+            locked_until: row.tfa_locked_until,
         };
         for token in row.tokens {
             let Some(token) = token else {
                 unusable += 1;
                 continue;
             };
-            let expires = expiry(token.expire);
+            let expires = expiry(token.expire).into_iter().chain(user.expires).min();
             if row.userid == owner && token.tokenid == own {
-                access.own = expires.into_iter().chain(user.expires).min();
+                access.own = expires;
             }
-            access.tokens.push(expires);
+            access.tokens.push(Token {
+                enabled: user.enabled,
+                expires,
+            });
         }
         access.users.push(user);
     })?;
@@ -72,17 +86,23 @@ impl AccessUsers {
     /// privilege: root is always there.
     #[must_use]
     pub fn row(&self, cluster: &str, now: u64) -> Option<Access> {
-        let expired = |expires: &Option<u64>| expires.is_some_and(|expires| expires <= now);
-        let users = self.users.iter().map(|user| &user.expires);
-        let of_enabled = self.users.iter().filter(|user| user.enabled).map(|user| user.expires);
-        let next = of_enabled.chain(self.tokens.iter().copied()).flatten();
+        let expired = |expires: Option<u64>| expires.is_some_and(|expires| expires <= now);
+        let locked = |user: &&User| user.locked || user.locked_until.is_some_and(|until| until > now);
+        let of_users = self.users.iter().filter(|user| user.enabled).map(|user| user.expires);
+        let of_tokens = self
+            .tokens
+            .iter()
+            .filter(|token| token.enabled)
+            .map(|token| token.expires);
+        let next = of_users.chain(of_tokens).flatten();
         (!self.users.is_empty()).then(|| Access {
             identity: Identity::new(&[("pve_cluster", cluster)]),
             users: self.users.len() as u64,
             users_enabled: self.users.iter().filter(|user| user.enabled).count() as u64,
-            users_expired: users.filter(|expires| expired(expires)).count() as u64,
+            users_expired: self.users.iter().filter(|user| expired(user.expires)).count() as u64,
+            users_locked: self.users.iter().filter(locked).count() as u64,
             tokens: self.tokens.len() as u64,
-            tokens_expired: self.tokens.iter().filter(|expires| expired(expires)).count() as u64,
+            tokens_expired: self.tokens.iter().filter(|token| expired(token.expires)).count() as u64,
             next_expiry: next.filter(|expires| *expires > now).min(),
             own_expiry: self.own,
         })
@@ -93,6 +113,7 @@ impl AccessUsers {
 mod tests {
     use super::*;
 
+    /// Users, those enabled, those expired, tokens, those expired, and the next and the own expiry.
     fn row(access: &AccessUsers, now: u64) -> [Option<u64>; 7] {
         let row = access.row("main", now).unwrap();
         [
@@ -139,6 +160,24 @@ mod tests {
             row(&access, 60),
             [Some(3), Some(1), Some(1), Some(2), Some(1), Some(70), Some(70)]
         );
+    }
+
+    #[test]
+    fn a_token_ends_with_its_user_and_those_of_a_user_who_is_off_are_not_waited_for() {
+        let body = br#"{"data":[{"userid":"a@pve","enable":1,"expire":70,"tokens":[{"tokenid":"x","expire":0},{"tokenid":"y","expire":90}]},
+            {"userid":"off@pve","enable":0,"tokens":[{"tokenid":"z","expire":65}]}]}"#;
+        let access = convert(body, "a@pve!x").unwrap();
+        assert_eq!(row(&access, 60)[4..], [Some(0), Some(70), Some(70)]);
+        assert_eq!(row(&access, 80)[2..], [Some(1), Some(3), Some(3), None, Some(70)]);
+    }
+
+    #[test]
+    fn users_who_have_tried_too_many_second_factors_are_locked() {
+        let body = br#"{"data":[{"userid":"a@pve","totp-locked":1},{"userid":"b@pve","tfa-locked-until":100},
+            {"userid":"c@pve","tfa-locked-until":"50","totp-locked":0}]}"#;
+        let access = convert(body, "").unwrap();
+        let locked = |now| access.row("main", now).unwrap().users_locked;
+        assert_eq!([locked(40), locked(60), locked(100)], [3, 2, 1]);
     }
 
     #[test]

@@ -91,6 +91,9 @@ fn convert(body: &[u8], cluster: &str) -> Result<CephStatus, DecodeError> {
 
 fn row(status: &Status<'_>, cluster: &str) -> ceph::Ceph {
     let (osds, pgs) = (&status.osdmap, &status.pgmap);
+    // Without the number of objects it is not known whether the others were left out for being none.
+    let counted = |objects: Option<u64>| pgs.num_objects.and(objects);
+    let share = |ratio: Option<f64>| pgs.num_objects.and(ratio).filter(is_ratio);
     let some = |count: usize| (count > 0).then_some(count as u64);
     ceph::Ceph {
         identity: Identity::new(&[("pve_cluster", cluster)]),
@@ -101,11 +104,11 @@ fn row(status: &Status<'_>, cluster: &str) -> ceph::Ceph {
         monitors: some(status.monmap.mons.len()),
         monitors_in_quorum: some(status.quorum.len()),
         objects: pgs.num_objects,
-        objects_degraded: pgs.degraded_objects,
-        degraded_ratio: pgs.degraded_ratio.filter(is_ratio),
-        objects_misplaced: pgs.misplaced_objects,
-        misplaced_ratio: pgs.misplaced_ratio.filter(is_ratio),
-        objects_unfound: pgs.unfound_objects,
+        objects_degraded: counted(pgs.degraded_objects),
+        degraded_ratio: share(pgs.degraded_ratio),
+        objects_misplaced: counted(pgs.misplaced_objects),
+        misplaced_ratio: share(pgs.misplaced_ratio),
+        objects_unfound: counted(pgs.unfound_objects),
         size: pgs.bytes_total,
         usage: pgs.bytes_used,
         available: pgs.bytes_avail,
@@ -147,11 +150,11 @@ mod tests {
         ));
         let [ceph] = &*status.ceph else { panic!("{status:?}") };
         assert_eq!(ceph.health, Some("HEALTH_WARN"));
-        assert_eq!((ceph.osds, ceph.osds_up, ceph.osds_in), (Some(6), Some(6), Some(6)));
+        assert_eq!((ceph.osds, ceph.osds_up, ceph.osds_in), (Some(3), Some(2), Some(2)));
         assert_eq!((ceph.monitors, ceph.monitors_in_quorum), (Some(3), Some(3)));
         assert_eq!(
             (ceph.objects, ceph.objects_degraded, ceph.misplaced_ratio),
-            (Some(123_456), None, None)
+            (Some(123_456), Some(61_728), Some(1200.0 / 370_368.0))
         );
         assert_eq!(
             (ceph.size, ceph.usage, ceph.available),
@@ -161,10 +164,16 @@ mod tests {
                 Some(4_465_432_109_877)
             )
         );
-        let [check] = &*status.checks else { panic!("{status:?}") };
+        let [unfound, near_full, degraded] = &*status.checks else {
+            panic!("{status:?}")
+        };
         assert_eq!(
-            labels(&check.identity),
-            r#"pve_cluster="main",check="OSD_NEARFULL",severity="HEALTH_WARN""#
+            [unfound, near_full, degraded].map(|check| labels(&check.identity)),
+            [
+                r#"pve_cluster="main",check="OBJECT_UNFOUND",severity="HEALTH_WARN""#,
+                r#"pve_cluster="main",check="OSD_NEARFULL",severity="HEALTH_WARN""#,
+                r#"pve_cluster="main",check="PG_DEGRADED",severity="HEALTH_WARN""#
+            ]
         );
         let states: Vec<_> = status
             .placement_groups
@@ -174,8 +183,9 @@ mod tests {
         assert_eq!(
             states,
             [
-                (r#"pve_cluster="main",state="active+clean""#, 128),
-                (r#"pve_cluster="main",state="active+clean+scrubbing""#, 1)
+                (r#"pve_cluster="main",state="active+clean""#, 63),
+                (r#"pve_cluster="main",state="active+clean+scrubbing""#, 1),
+                (r#"pve_cluster="main",state="active+undersized+degraded""#, 65)
             ]
         );
         assert_eq!(status.damaged_rows, 0);
@@ -186,7 +196,7 @@ mod tests {
         let status = read(
             br#"{"data":{"health":{"status":"HEALTH_ERR","checks":{"OSD_DOWN":{"severity":"HEALTH_WARN","muted":true},
                     "PG_DAMAGED":{"severity":"HEALTH_ERR","muted":false}}},"quorum":["0",1],
-                "pgmap":{"degraded_objects":"12","degraded_total":300,"degraded_ratio":0.04,"misplaced_objects":3,
+                "pgmap":{"num_objects":100,"degraded_objects":"12","degraded_total":300,"degraded_ratio":0.04,"misplaced_objects":3,
                     "misplaced_ratio":1.5,"unfound_objects":1}}}"#,
         );
         let ceph = &status.ceph[0];
@@ -221,6 +231,20 @@ mod tests {
         assert_eq!((status.checks.len(), status.placement_groups.len()), (1, 1));
         assert_eq!(status.damaged_rows, 6);
         assert!(convert(br#"{"data":null,"message":"binary not installed"}"#, "main").is_err());
+    }
+
+    #[test]
+    fn what_ceph_leaves_out_is_none_and_what_is_damaged_is_not_known() {
+        let figures = |pgmap: &str| {
+            let status = read(format!(r#"{{"data":{{"pgmap":{pgmap}}}}}"#).as_bytes());
+            let ceph = &status.ceph[0];
+            let objects = [ceph.objects_degraded, ceph.objects_misplaced, ceph.objects_unfound];
+            (objects, [ceph.degraded_ratio, ceph.misplaced_ratio])
+        };
+        assert_eq!(figures(r#"{"num_objects":7}"#), ([Some(0); 3], [Some(0.0); 2]));
+        assert_eq!(figures("{}"), ([None; 3], [None; 2]));
+        let (objects, ratios) = figures(r#"{"num_objects":7,"degraded_objects":{},"misplaced_ratio":"?"}"#);
+        assert_eq!((objects, ratios), ([None, Some(0), Some(0)], [Some(0.0), None]));
     }
 
     #[test]

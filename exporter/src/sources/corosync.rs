@@ -7,6 +7,7 @@ use crate::pve::api::cluster_config;
 use crate::pve::client::{Client, Request};
 use crate::pve::error::{ApiError, DecodeError};
 use crate::sources::cluster_status::ClusterStatus;
+use crate::sources::plain_name::is_plain;
 use crate::subjects::cluster_votes::ClusterVotes;
 
 const NODES: &str = "/cluster/config/nodes";
@@ -27,12 +28,16 @@ pub struct Corosync {
 }
 
 /// A machine that votes without being a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QDevice {
     /// Whether the node that answers has a connection to it.
     pub connected: bool,
+    /// How it votes: `ffsplit`, `lms` or `other`.
+    pub algorithm: &'static str,
     /// Its votes, where its algorithm tells them.
     pub votes: Option<u64>,
+    /// Its address and port.
+    pub host: Box<str>,
 }
 
 /// Reads both.
@@ -71,14 +76,20 @@ fn qdevice(body: &[u8], nodes: &BTreeMap<Box<str>, u64>) -> Result<Option<QDevic
     let there = [&told.state, &told.algorithm, &told.model]
         .iter()
         .any(|text| !text.is_empty());
+    let (algorithm, votes) = match () {
+        () if is("fifty") || is("ffsplit") => ("ffsplit", Some(1)),
+        // The last node alone has quorum together with it.
+        () if is("lms") || is("last man") => ("lms", (nodes.len() as u64).checked_sub(1)),
+        () => ("other", None),
+    };
     Ok(there.then(|| QDevice {
         connected: told.state.starts_with("Connected"),
-        votes: match () {
-            () if is("fifty") || is("ffsplit") => Some(1),
-            // The last node alone has quorum together with it.
-            () if is("lms") || is("last man") => (nodes.len() as u64).checked_sub(1),
-            () => None,
-        },
+        algorithm,
+        votes,
+        host: Some(&*told.host)
+            .filter(|host| is_plain(host))
+            .unwrap_or_default()
+            .into(),
     }))
 }
 
@@ -88,13 +99,14 @@ impl Corosync {
     pub fn row(&self, cluster: &str, status: Option<&ClusterStatus>) -> Option<ClusterVotes> {
         // A row that could not be read may be a node.
         let known = self.damaged_rows == 0;
-        let of_device = self.qdevice.map_or(Some(0), |device| device.votes);
+        let device = self.qdevice.as_ref();
+        let of_device = device.map_or(Some(0), |device| device.votes);
         let expected = of_device.filter(|_| known).map(|device| {
             self.nodes
                 .values()
                 .fold(device, |sum, votes| sum.saturating_add(*votes))
         });
-        let connected = self.qdevice.is_some_and(|device| device.connected);
+        let connected = device.is_some_and(|device| device.connected);
         let reached = if connected { of_device } else { Some(0) };
         let online = status.filter(|_| known).and_then(|status| {
             let mut sum = reached?;
@@ -108,7 +120,9 @@ impl Corosync {
             identity: Identity::new(&[("pve_cluster", cluster)]),
             expected,
             online,
-            qdevice_connected: self.qdevice.map(|device| device.connected),
+            qdevice_connected: device.map(|device| device.connected),
+            qdevice_algorithm: device.map_or("", |device| device.algorithm),
+            qdevice_host: device.map(|device| device.host.clone()).unwrap_or_default(),
         })
     }
 }
@@ -168,12 +182,24 @@ mod tests {
         let split =
             r#"{"Model":"Net","State":"Connected","Algorithm":"Fifty-Fifty split","QNetd host":"192.0.2.9:5403"}"#;
         let cases = [
-            (split, true, Some(1)),
-            (r#"{"State":"Connect failed","Algorithm":"LMS"}"#, false, Some(2)),
-            (r#"{"State":"Connected","Algorithm":"Test"}"#, true, None),
+            (split, true, Some(1), "ffsplit", "192.0.2.9:5403"),
+            (
+                r#"{"State":"Connect failed","Algorithm":"LMS","QNetd host":"a b"}"#,
+                false,
+                Some(2),
+                "lms",
+                "",
+            ),
+            (r#"{"State":"Connected","Algorithm":"Test"}"#, true, None, "other", ""),
         ];
-        for (body, connected, votes) in cases {
-            assert_eq!(device(body), Some(QDevice { connected, votes }), "{body}");
+        for (body, connected, votes, algorithm, host) in cases {
+            let expected = QDevice {
+                connected,
+                algorithm,
+                votes,
+                host: host.into(),
+            };
+            assert_eq!(device(body), Some(expected), "{body}");
         }
         let mut corosync = recorded();
         corosync.qdevice = device(cases[0].0);

@@ -23,6 +23,8 @@ pub struct HaManager {
     pub manager: Arc<[ha::HaManager]>,
     /// The nodes, by name; none where HA has never been used.
     pub nodes: Arc<[HaNode]>,
+    /// Those that take no guests for the time being.
+    pub maintenance: BTreeSet<Box<str>>,
     /// The guests, by kind and number.
     pub guests: Arc<[HaGuest]>,
     /// Entries that could not be read.
@@ -80,6 +82,7 @@ fn convert(body: &[u8], cluster: &str, moves: &mut Moves, now: Instant) -> Resul
     let (manager, lrms, quorate) = (status.manager_status, status.lrm_status, status.quorum.quorate);
     let (states, services) = (manager.node_status, manager.service_status);
 
+    let in_maintenance = |name: &&String| states.get(name).is_some_and(|state| *state == "maintenance");
     let names: BTreeSet<&String> = states.0.keys().chain(lrms.0.keys()).collect();
     let node = |name: &String| {
         let lrm = lrms.get(name);
@@ -117,6 +120,12 @@ fn convert(body: &[u8], cluster: &str, moves: &mut Moves, now: Instant) -> Resul
     moves.forget(now);
 
     Ok(HaManager {
+        maintenance: names
+            .iter()
+            .copied()
+            .filter(in_maintenance)
+            .map(|name| name.as_str().into())
+            .collect(),
         nodes: names.into_iter().map(node).collect(),
         guests: guests.into_values().collect(),
         damaged_rows: states.damaged() + lrms.damaged() + services.damaged(),
@@ -210,6 +219,7 @@ mod tests {
                 (Some("fence"), Some("active")),
             ]
         );
+        assert_eq!(status.maintenance, BTreeSet::from(["pve2".into()]));
         let states: Vec<_> = status.guests.iter().map(|guest| guest.state).collect();
         assert_eq!(states, [Some("started"), Some("fence")]);
     }

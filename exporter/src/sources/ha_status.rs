@@ -1,6 +1,6 @@
 //! `/cluster/ha/status/current`: what HA is told to do with each guest, and whether it fences.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::metrics::labels::Identity;
@@ -8,6 +8,7 @@ use crate::pve::api;
 use crate::pve::client::{Client, Request};
 use crate::pve::error::{ApiError, DecodeError};
 use crate::sources::ha_manager::{guest, guest_identity};
+use crate::subjects::guest::GuestKey;
 use crate::subjects::ha::{FENCING_STATES, HaFencing, fold};
 use crate::subjects::ha_guest::{HaGuestRequest, REQUESTED_STATES};
 
@@ -18,6 +19,8 @@ pub struct HaStatus {
     pub fencing: Arc<[HaFencing]>,
     /// The guests that HA is told to manage, by kind and number.
     pub requests: Arc<[HaGuestRequest]>,
+    /// The groups that guests are in; none from PVE 9 on.
+    pub groups: HashMap<GuestKey, Box<str>>,
     /// Rows that could not be read.
     pub damaged_rows: u64,
 }
@@ -34,7 +37,7 @@ pub async fn fetch(client: &Client, cluster: &str) -> Result<HaStatus, ApiError>
 
 fn convert(body: &[u8], cluster: &str) -> Result<HaStatus, DecodeError> {
     let (mut armed, mut used) = (None, false);
-    let mut requests = BTreeMap::new();
+    let (mut requests, mut groups) = (BTreeMap::new(), HashMap::new());
     let damaged_rows = api::ha_status::decode(body, |row| match &*row.kind {
         "master" => used = true,
         "fencing" => armed = fold(&row.armed_state, FENCING_STATES),
@@ -45,6 +48,9 @@ fn convert(body: &[u8], cluster: &str) -> Result<HaStatus, DecodeError> {
             } else {
                 &*row.request_state
             };
+            if let Some(guest) = guest(&row.sid).filter(|_| !row.group.is_empty()) {
+                groups.insert(guest, row.group.into());
+            }
             if let (Some(guest), Some(state)) = (guest(&row.sid), fold(state, REQUESTED_STATES)) {
                 let row = HaGuestRequest {
                     identity: guest_identity(cluster, guest),
@@ -65,6 +71,7 @@ fn convert(body: &[u8], cluster: &str) -> Result<HaStatus, DecodeError> {
     Ok(HaStatus {
         fencing: fencing.into_iter().collect(),
         requests: requests.into_values().collect(),
+        groups,
         damaged_rows,
     })
 }
@@ -72,6 +79,7 @@ fn convert(body: &[u8], cluster: &str) -> Result<HaStatus, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::GuestKind;
 
     fn read(body: &[u8]) -> (Vec<&'static str>, Vec<(u32, &'static str)>, u64) {
         let status = convert(body, "main").unwrap();
@@ -93,6 +101,8 @@ mod tests {
         let asked = vec![(100, "started"), (103, "started")];
         let body = include_bytes!("../../tests/fixtures/pve-8/cluster__ha__status__current.json");
         assert_eq!(read(body), (vec![], asked.clone(), 0));
+        let groups = convert(body, "main").unwrap().groups;
+        assert_eq!(groups, [((GuestKind::Qemu, 100), "prefer-pve1".into())].into());
         let body = include_bytes!("../../tests/fixtures/pve-9/cluster__ha__status__current.json");
         assert_eq!(read(body), (vec!["armed"], asked, 0));
     }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::metrics::labels::Identity;
 use crate::pve::api::node_network::{Row, decode};
 use crate::pve::client::{Client, Request};
@@ -54,6 +56,8 @@ pub fn convert(body: &[u8], cluster: &str, node: &str) -> Result<NodeInterfaces,
         rows.pop_last();
     }
     let layers = Layers::new(&rows);
+    // A token that may not see bridges sees none, and what is a port of one looks like what nobody uses.
+    let with_bridges = rows.values().any(|row| matches!(&*row.kind, "bridge" | "OVSBridge"));
     let bounded = |text: &str| -> Box<str> { Some(text).filter(|text| may_be_label(text)).unwrap_or_default().into() };
     let interface = |(name, row): (&String, &Row<'_>)| NodeInterface {
         identity: Identity::new(&[("pve_cluster", cluster), ("node", node), ("interface", name)]),
@@ -62,17 +66,41 @@ pub fn convert(body: &[u8], cluster: &str, node: &str) -> Result<NodeInterfaces,
         bond: layers.bonds.get(&**name).copied().unwrap_or_default().into(),
         bond_mode: bounded(&row.bond_mode),
         raw_device: bounded(&row.vlan_raw_device),
-        up: row.active.filter(|active| *active || row.altnames.is_none()),
+        up: row
+            .active
+            .filter(|active| *active || is_kernels_name(name, &row.altnames)),
         expected_up: if layers.expected.contains(&**name) {
             Some(true)
         } else {
-            row.autostart
+            row.autostart.filter(|starts| *starts || with_bridges)
         },
     };
     Ok(NodeInterfaces {
         interfaces: rows.iter().map(interface).collect(),
         damaged_rows: damaged + unusable,
     })
+}
+
+/// Whether an interface that is also called `others` is listed by the name that the kernel knows it by, as far as one can tell:
+/// of the names that systemd finds for an interface the kernel gets the first of its usual order.
+fn is_kernels_name(name: &str, others: &Value) -> bool {
+    match others {
+        Value::Null => true,
+        Value::Array(others) => others
+            .iter()
+            .all(|other| other.as_str().is_some_and(|other| rank(name) < rank(other))),
+        _ => false,
+    }
+}
+
+/// The place in the usual order: names that somebody has chosen, and then what is on board, in a slot, at a place of the bus, or
+/// known by its address.
+fn rank(name: &str) -> usize {
+    let prefixes = ["eno", "ens", "enp", "enx"];
+    prefixes
+        .iter()
+        .position(|prefix| name.starts_with(prefix))
+        .map_or(0, |place| place + 1)
 }
 
 /// What lies on what.
@@ -178,6 +206,20 @@ mod tests {
     }
 
     #[test]
+    fn without_any_bridge_nobody_knows_what_is_not_needed() {
+        let answer = read(include_bytes!(
+            "../../tests/fixtures/no-rights/nodes__pve1__network.json"
+        ));
+        assert_eq!(
+            states(&answer, "eno3"),
+            (Some(true), None),
+            "the port of a hidden bridge"
+        );
+        assert_eq!(states(&answer, "eno4"), (Some(false), None));
+        assert_eq!(states(&answer, "eno2"), (Some(false), Some(true)), "a part of a bond");
+    }
+
+    #[test]
     fn constructed_open_vswitch_ports_start_with_their_bridge() {
         let answer = read(
             br#"{"data":[{"iface":"vmbr0","type":"OVSBridge","autostart":1,"ovs_ports":"bond0 mgmt","active":1},
@@ -196,7 +238,7 @@ mod tests {
     fn what_cannot_be_read_is_not_down() {
         let answer = read(
             br#"{"data":[null,{"iface":"a b"},{"iface":"eno1","type":"eth","active":{},"autostart":"x","bond_mode":"a b"},
-                {"iface":"eno2","active":"1","autostart":"0","bridge_ports":[7]}]}"#,
+                {"iface":"eno2","active":"1","autostart":"0","bridge_ports":[7]},{"iface":"vmbr0","type":"bridge"}]}"#,
         );
         assert_eq!(states(&answer, "eno1"), (None, None));
         assert_eq!(states(&answer, "eno2"), (Some(true), Some(false)));
@@ -204,12 +246,23 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_of_several_names_is_up_or_unknown() {
+    fn an_interface_that_may_be_listed_by_another_name_than_the_kernels_is_up_or_unknown() {
         let answer = read(
             br#"{"data":[{"iface":"enp3s0","type":"eth","exists":1,"altnames":["eno1","enx0a0000000001"]},
-                {"iface":"eno2","type":"eth","active":1,"altnames":["enp4s0"]},{"iface":"eno3","type":"eth","autostart":1}]}"#,
+                {"iface":"eno2","type":"eth","active":1,"altnames":["enp4s0"]},{"iface":"eno3","type":"eth","autostart":1},
+                {"iface":"ens18","altnames":["enp0s18","enx0a0000000002"]},{"iface":"nic0","altnames":["eno5"]},
+                {"iface":"eno6","altnames":["lan0"]},{"iface":"eno7","altnames":[7]},{"iface":"eno8","altnames":"enp8s0"}]}"#,
         );
-        assert_eq!(states(&answer, "enp3s0").0, None);
+        for (name, up) in [
+            ("enp3s0", None),
+            ("ens18", Some(false)),
+            ("nic0", Some(false)),
+            ("eno6", None),
+            ("eno7", None),
+            ("eno8", None),
+        ] {
+            assert_eq!(states(&answer, name).0, up, "{name}");
+        }
         assert_eq!(states(&answer, "eno2").0, Some(true));
         assert_eq!(
             states(&answer, "eno3").0,

@@ -45,6 +45,7 @@ pub mod node_status;
 pub mod node_time;
 pub mod pace;
 pub mod packages;
+pub mod pci_devices;
 pub mod permissions;
 pub mod placement;
 pub mod plain_name;

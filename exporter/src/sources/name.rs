@@ -90,6 +90,8 @@ pub enum SourceName {
     Certificates,
     /// `GET /nodes/{node}/network`.
     Interfaces,
+    /// `GET /nodes/{node}/hardware/pci`.
+    PciDevices,
     /// `GET /cluster/config/nodes` and `GET /cluster/config/qdevice`.
     Corosync,
     /// `GET /access/users`.
@@ -104,7 +106,7 @@ pub enum SourceName {
 
 impl SourceName {
     /// Every source, in the order of documentation and exposition.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::Resources,
         Self::MetricsExport,
         Self::ClusterStatus,
@@ -144,6 +146,7 @@ impl SourceName {
         Self::Subscriptions,
         Self::Certificates,
         Self::Interfaces,
+        Self::PciDevices,
         Self::Corosync,
         Self::AccessUsers,
         Self::Firewall,
@@ -194,6 +197,7 @@ impl SourceName {
             Self::Subscriptions => "subscriptions",
             Self::Certificates => "certificates",
             Self::Interfaces => "interfaces",
+            Self::PciDevices => "pci_devices",
             Self::Corosync => "corosync",
             Self::AccessUsers => "access_users",
             Self::Firewall => "firewall",
@@ -245,6 +249,7 @@ impl SourceName {
             Self::Subscriptions => "/nodes/{node}/subscription",
             Self::Certificates => "/nodes/{node}/certificates/info",
             Self::Interfaces => "/nodes/{node}/network",
+            Self::PciDevices => "/nodes/{node}/hardware/pci",
             Self::Corosync => "/cluster/config/nodes",
             Self::AccessUsers => "/access/users?full=1",
             Self::Firewall => "/cluster/firewall/options",
@@ -287,6 +292,7 @@ impl SourceName {
             | Self::Packages
             | Self::Subscriptions
             | Self::Certificates
+            | Self::PciDevices
             | Self::Firewall
             | Self::NodeFirewall
             | Self::MetricServers => Duration::from_secs(6 * 3600),
@@ -321,6 +327,7 @@ impl SourceName {
                 | Self::Subscriptions
                 | Self::Certificates
                 | Self::Interfaces
+                | Self::PciDevices
                 | Self::Corosync
                 | Self::AccessUsers
                 | Self::Firewall
@@ -387,6 +394,7 @@ impl SourceName {
             | Self::Subscriptions
             | Self::Certificates
             | Self::Interfaces
+            | Self::PciDevices
             | Self::NodeFirewall => &[Self::Resources],
             Self::Corosync => &[Self::ClusterStatus],
             _ => &[],
@@ -408,8 +416,10 @@ impl SourceName {
             | Self::Disks
             | Self::DiskSmart => Cost::Storage,
             Self::Qemu | Self::Lxc | Self::Replication => Cost::Slow,
-            // rrdcached, systemctl 23 times, the cache of APT, ip, and in newer versions timedatectl.
-            Self::NodeRrd | Self::Services | Self::Packages | Self::Interfaces | Self::NodeTime => Cost::Slow,
+            // rrdcached, systemctl 23 times, the cache of APT, ip, sysfs, and in newer versions timedatectl.
+            Self::NodeRrd | Self::Services | Self::Packages | Self::Interfaces | Self::NodeTime | Self::PciDevices => {
+                Cost::Slow
+            }
             _ => Cost::Cheap,
         }
     }
@@ -433,6 +443,7 @@ impl SourceName {
             | Self::HaStatus
             | Self::HaRules
             | Self::DiskSmart
+            | Self::PciDevices
             | Self::Corosync
             | Self::Firewall
             | Self::MetricServers => &[("Sys.Audit", "/")],

@@ -1,19 +1,22 @@
 //! Which guests would find no other place if a node died, from what other sources have brought.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::sources::guest_config::Configuration;
-use crate::sources::ha_rules::Bound;
+use crate::sources::ha_rules::{Constraints, NodeNames};
 use crate::sources::placement::{Homeless, unplaced};
 use crate::sources::resources::{NodeRow, Resources};
 use crate::sources::survey::Values;
-use crate::subjects::guest::Guest;
+use crate::subjects::guest::{Guest, GuestKey};
 use crate::subjects::guest_drive_config::Media;
 use crate::subjects::node;
 use crate::subjects::node_loss::NodeLoss;
-use crate::subjects::replication::ReplicationJob;
+use crate::subjects::replication::{JobId, ReplicationJob};
+
+use affinity::Affinity;
 
 /// What a node keeps for itself: a share of its memory, one in so many bytes.
 const RESERVE: u64 = 20;
@@ -30,51 +33,117 @@ pub struct Evidence<'a> {
     pub configurations: &'a Values<Configuration>,
     /// Replication.
     pub jobs: &'a [ReplicationJob],
-    /// The guests that HA keeps to some nodes, as far as that is known.
-    pub bound: Option<&'a Bound>,
+    /// Where HA lets guests run, as far as that is known.
+    pub constraints: Option<&'a Constraints>,
+    /// The groups of HA that guests are in, likewise.
+    pub groups: Option<&'a HashMap<GuestKey, Box<str>>>,
+    /// The jobs of replication that have not made a copy yet.
+    pub never_synced: &'a BTreeSet<JobId>,
+    /// The nodes that take no guests, as the manager of HA tells: before PVE 8.3 the list of nodes does not.
+    pub maintenance: &'a BTreeSet<Box<str>>,
 }
 
 /// One row for each online node of a cluster of several. None where a filter leaves guests out: the answer for a part of them
-/// would be a false comfort.
+/// would be a false comfort. Nor where an online node does not tell its memory, which is so for a token that may not know it.
 #[must_use]
 pub fn rows(cluster: &str, evidence: Evidence<'_>) -> Arc<[NodeLoss]> {
     let resources = evidence.resources;
-    if resources.nodes.len() < 2 || resources.existing.len() != resources.guests.len() {
+    let tells = |node: &NodeRow| node.figures.memory_size.and(node.figures.memory_usage).is_some();
+    let is_told = resources
+        .nodes
+        .values()
+        .all(|node| node.up != Some(true) || tells(node));
+    if resources.nodes.len() < 2 || resources.existing.len() != resources.guests.len() || !is_told {
         return Arc::default();
     }
-    let mut nodes = Nodes::new(resources);
-    let mut homeless = vec![(Vec::new(), 0); nodes.free.len()];
+    let mut nodes = Nodes::new(resources, evidence.maintenance);
+    let mut affinity = Affinity::new(evidence.constraints);
+    let mut losses: Vec<Loss> = nodes.free.iter().map(|_| Loss::default()).collect();
     for guest in resources.guests.iter().filter(|guest| runs(guest)) {
-        let (Some(memory), Some(node)) = (guest.figures.memory_size, nodes.index.get(&*guest.node)) else {
+        let (Some(memory), Some(node)) = (guest.figures.memory_size, nodes.index.get(&*guest.node).copied()) else {
             continue;
         };
-        let Some((homeless, assumed)) = homeless.get_mut(*node) else {
+        let Some(loss) = losses.get_mut(node) else {
             continue;
         };
         let place = nodes.place(guest, evidence);
-        homeless.push(Homeless {
+        loss.guests += 1;
+        loss.assumed_guests += u64::from(place.assumed);
+        let key = (guest.kind, guest.vmid);
+        let homeless = Homeless {
+            guests: 1,
             memory,
             places: place.nodes,
-        });
-        *assumed += u64::from(place.assumed);
+            apart: affinity.apart(key, node),
+        };
+        match affinity.together(key, node) {
+            Some(set) => loss.join(set, homeless, nodes.free.len()),
+            None => loss.homeless.push(homeless),
+        }
     }
-    let online = resources.nodes.iter().zip(homeless).enumerate();
+    let online = resources.nodes.iter().zip(losses).enumerate();
     let rows = online.filter(|(_, ((_, node), _))| node.up == Some(true));
-    rows.map(|(index, ((name, _), (homeless, assumed_guests)))| {
+    rows.map(|(index, ((name, _), loss))| {
         let mut free = nodes.free.clone();
         if let Some(lost) = free.get_mut(index) {
             *lost = None;
         }
-        let unplaced = unplaced(&free, &homeless);
+        let (guests, assumed_guests) = (loss.guests, loss.assumed_guests);
+        let unplaced = unplaced(
+            &free,
+            affinity.taken(index),
+            &loss.homeless(index, &affinity, free.len()),
+        );
         NodeLoss {
             identity: node::identity(cluster, name),
-            guests: homeless.len() as u64,
+            guests,
             unplaced_guests: unplaced.guests,
             unplaced_memory: unplaced.memory,
             assumed_guests,
         }
     })
     .collect()
+}
+
+/// What the loss of one node means.
+#[derive(Default)]
+struct Loss {
+    guests: u64,
+    assumed_guests: u64,
+    homeless: Vec<Homeless>,
+    /// Those that have to stay together, by the number of their set.
+    sets: BTreeMap<usize, Homeless>,
+}
+
+impl Loss {
+    /// Takes a guest of a set that has to stay together, in a cluster of so many nodes.
+    fn join(&mut self, set: usize, guest: Homeless, nodes: usize) {
+        match self.sets.entry(set) {
+            Entry::Vacant(entry) => {
+                entry.insert(guest);
+            }
+            Entry::Occupied(mut entry) => {
+                let all = entry.get_mut();
+                all.guests += guest.guests;
+                all.memory = all.memory.saturating_add(guest.memory);
+                all.apart.extend(guest.apart);
+                if let Some(places) = guest.places {
+                    keep(&mut all.places, |node| places.contains(&node), nodes);
+                }
+            }
+        }
+    }
+
+    /// Everybody that needs a place when the node `lost` of so many is gone.
+    fn homeless(mut self, lost: usize, affinity: &Affinity<'_>, nodes: usize) -> Vec<Homeless> {
+        for (set, mut all) in self.sets {
+            if let Some(others) = affinity.others(set, lost) {
+                keep(&mut all.places, |node| node == others, nodes);
+            }
+            self.homeless.push(all);
+        }
+        self.homeless
+    }
 }
 
 /// Whether a guest takes memory, be it paused.
@@ -115,7 +184,7 @@ struct Place {
 }
 
 impl<'a> Nodes<'a> {
-    fn new(resources: &'a Resources) -> Self {
+    fn new(resources: &'a Resources, maintenance: &BTreeSet<Box<str>>) -> Self {
         let index: HashMap<&str, usize> = resources.nodes.keys().map(|name| &**name).zip(0..).collect();
         let mut storages: HashMap<&str, Storage> = HashMap::new();
         for row in &resources.storages {
@@ -128,7 +197,11 @@ impl<'a> Nodes<'a> {
                 .extend(index.get(&*row.node).filter(|_| row.on_node.up == Some(true)));
         }
         Self {
-            free: resources.nodes.values().map(free).collect(),
+            free: resources
+                .nodes
+                .iter()
+                .map(|(name, node)| free(node).filter(|_| !maintenance.contains(&**name)))
+                .collect(),
             index,
             storages,
             places: HashMap::new(),
@@ -137,8 +210,12 @@ impl<'a> Nodes<'a> {
 
     fn place(&mut self, guest: &Guest, evidence: Evidence<'a>) -> Place {
         let key = (guest.kind, guest.vmid);
-        let bound = evidence.bound.and_then(|bound| bound.get(&key));
-        let copies: Vec<usize> = copies(guest, evidence.jobs)
+        let bound = evidence.constraints.and_then(|constraints| {
+            let group = evidence.groups.and_then(|groups| groups.get(&key));
+            let of_group = group.and_then(|group| constraints.groups.get(group));
+            constraints.bound.get(&key).or(of_group)
+        });
+        let copies: Vec<usize> = copies(guest, evidence)
             .filter_map(|target| self.index.get(target).copied())
             .collect();
         let Some(configuration) = evidence.configurations.get(&key) else {
@@ -185,35 +262,33 @@ impl<'a> Nodes<'a> {
                     storage.nodes.iter().filter(usable).copied().collect()
                 }
             };
-            place.keep(|node| usable.contains(&node), self.free.len());
+            keep(&mut place.nodes, |node| usable.contains(&node), self.free.len());
         }
         place
     }
 
-    fn bounded(&self, mut place: Place, bound: Option<&Arc<[Box<str>]>>) -> Place {
+    fn bounded(&self, mut place: Place, bound: Option<&NodeNames>) -> Place {
         if let Some(bound) = bound {
             let bound: Vec<_> = bound.iter().filter_map(|node| self.index.get(&**node)).collect();
-            place.keep(|node| bound.contains(&&node), self.free.len());
+            keep(&mut place.nodes, |node| bound.contains(&&node), self.free.len());
         }
         place
     }
 }
 
-impl Place {
-    /// Leaves out the nodes that `admits` refuses, of so many.
-    fn keep(&mut self, admits: impl Fn(usize) -> bool, nodes: usize) {
-        let kept = match &self.nodes {
-            None => (0..nodes).filter(|node| admits(*node)).collect(),
-            Some(nodes) => nodes.iter().copied().filter(|node| admits(*node)).collect(),
-        };
-        self.nodes = Some(kept);
-    }
+/// Leaves out the nodes that `admits` refuses, of so many.
+fn keep(places: &mut Option<Rc<[usize]>>, admits: impl Fn(usize) -> bool, nodes: usize) {
+    let kept = match &*places {
+        None => (0..nodes).filter(|node| admits(*node)).collect(),
+        Some(places) => places.iter().copied().filter(|node| admits(*node)).collect(),
+    };
+    *places = Some(kept);
 }
 
 /// The storages of a guest's disks, each once; an empty name for what is on none.
 fn disks(configuration: &Configuration) -> Vec<&str> {
     let drives = configuration.drives.iter();
-    let disks = drives.filter(|drive| drive.media == Media::Disk);
+    let disks = drives.filter(|drive| matches!(drive.media, Media::Disk | Media::Device));
     let mut storages: Vec<&str> = disks.map(|drive| &*drive.storage).collect();
     storages.sort_unstable();
     storages.dedup();
@@ -221,12 +296,14 @@ fn disks(configuration: &Configuration) -> Vec<&str> {
 }
 
 /// The nodes that `guest` is copied to. `jobs` are sorted by guest.
-fn copies<'a>(guest: &Guest, jobs: &'a [ReplicationJob]) -> impl Iterator<Item = &'a str> {
-    let vmid = guest.vmid;
+fn copies<'a>(guest: &Guest, evidence: Evidence<'a>) -> impl Iterator<Item = &'a str> {
+    let (vmid, jobs) = (guest.vmid, evidence.jobs);
     let first = jobs.partition_point(|job| job.job.vmid < vmid);
     let jobs = jobs.iter().skip(first).take_while(move |job| job.job.vmid == vmid);
-    jobs.filter(|job| job.enabled).map(|job| &*job.target)
+    jobs.filter(move |job| job.enabled && !evidence.never_synced.contains(&job.job))
+        .map(|job| &*job.target)
 }
 
+mod affinity;
 #[cfg(test)]
 mod tests;

@@ -50,6 +50,7 @@ impl Pace {
                     | SourceName::Packages
                     | SourceName::Subscriptions
                     | SourceName::Certificates
+                    | SourceName::PciDevices
                     | SourceName::AccessUsers
                     | SourceName::Firewall
                     | SourceName::NodeFirewall

@@ -1,16 +1,24 @@
-//! Whether the guests of a node find a place on others: first fit, by memory.
+//! Whether the guests of a node find a place on others: first fit, by memory, and apart from those they must not meet.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::rc::Rc;
 
-/// A guest that needs a place.
+/// A guest that needs a place, or several that have to be on one node.
 #[derive(Clone, Debug)]
 pub struct Homeless {
-    /// Bytes of memory that it needs.
+    /// How many.
+    pub guests: u64,
+    /// Bytes of memory that they need.
     pub memory: u64,
-    /// The nodes on which it could run, by index; every node if there is no list.
+    /// The nodes on which they could run, by index; every node if there is no list.
     pub places: Option<Rc<[usize]>>,
+    /// The sets that they are in, by number, no two of which may be on one node.
+    pub apart: Vec<usize>,
 }
+
+/// Where guests of sets are that have to be apart: the number of the set, and the node.
+pub type Taken = HashSet<(usize, usize)>;
 
 /// What has found no place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,40 +29,45 @@ pub struct Unplaced {
     pub memory: u64,
 }
 
-/// Places `guests` on nodes that each have so many bytes `free`; `None` is a node that takes nobody.
+/// Places `homeless` guests on nodes that each have so many bytes `free`; `None` is a node that takes nobody. `taken` tells
+/// which sets have a guest there already.
 ///
 /// Those that the fewest nodes could take come first, of these the largest, and each goes to the first node that can take it. If
 /// nothing is left over, all of them fit; what is left over might still fit in a cleverer order. Guests that are alike in both
 /// are placed in the order in which they come, so that equal input gives equal output.
 #[must_use]
-pub fn unplaced(free: &[Option<u64>], guests: &[Homeless]) -> Unplaced {
-    let mut free = free.to_vec();
-    let mut order: Vec<&Homeless> = guests.iter().collect();
+pub fn unplaced(free: &[Option<u64>], taken: Taken, homeless: &[Homeless]) -> Unplaced {
+    let (mut free, mut taken) = (free.to_vec(), taken);
+    let mut order: Vec<&Homeless> = homeless.iter().collect();
     order.sort_by_key(|guest| {
         let choices = guest.places.as_ref().map_or(usize::MAX, |places| places.len());
         (choices, Reverse(guest.memory))
     });
     let mut unplaced = Unplaced::default();
     for guest in order {
-        if !place(&mut free, guest) {
-            unplaced.guests += 1;
+        if !place(&mut free, &mut taken, guest) {
+            unplaced.guests += guest.guests;
             unplaced.memory = unplaced.memory.saturating_add(guest.memory);
         }
     }
     unplaced
 }
 
-fn place(free: &mut [Option<u64>], guest: &Homeless) -> bool {
-    let take = |free: &mut Option<u64>| {
+fn place(free: &mut [Option<u64>], taken: &mut Taken, guest: &Homeless) -> bool {
+    let nodes = free.len();
+    let take = |node: usize| {
+        let Some(free) = free.get_mut(node) else { return false };
         let left = free.and_then(|bytes| bytes.checked_sub(guest.memory));
-        if left.is_some() {
+        let fits = left.is_some() && !guest.apart.iter().any(|set| taken.contains(&(*set, node)));
+        if fits {
             *free = left;
+            taken.extend(guest.apart.iter().map(|set| (*set, node)));
         }
-        left.is_some()
+        fits
     };
     match &guest.places {
-        None => free.iter_mut().any(take),
-        Some(places) => places.iter().any(|place| free.get_mut(*place).is_some_and(take)),
+        None => (0..nodes).any(take),
+        Some(places) => places.iter().copied().any(take),
     }
 }
 
@@ -65,15 +78,25 @@ mod tests {
 
     use super::*;
 
+    fn guest(memory: u64, places: Option<Rc<[usize]>>) -> Homeless {
+        Homeless {
+            guests: 1,
+            memory,
+            places,
+            apart: Vec::new(),
+        }
+    }
+
     fn anywhere(memory: u64) -> Homeless {
-        Homeless { memory, places: None }
+        guest(memory, None)
     }
 
     fn only(memory: u64, places: &[usize]) -> Homeless {
-        Homeless {
-            memory,
-            places: Some(places.into()),
-        }
+        guest(memory, Some(places.into()))
+    }
+
+    fn unplaced(free: &[Option<u64>], homeless: &[Homeless]) -> Unplaced {
+        super::unplaced(free, Taken::new(), homeless)
     }
 
     fn left(guests: u64, memory: u64) -> Unplaced {
@@ -98,11 +121,41 @@ mod tests {
         assert_eq!(unplaced(&[Some(9), None], &guests), left(3, 3));
     }
 
-    fn guest() -> impl Strategy<Value = Homeless> {
-        (1..20_u64, prop::option::of(vec(0..6_usize, 0..4))).prop_map(|(memory, places)| Homeless {
-            memory,
-            places: places.map(Into::into),
-        })
+    #[test]
+    fn who_must_be_apart_is_not_put_together() {
+        let apart = |memory, apart: &[usize]| Homeless {
+            apart: apart.into(),
+            ..anywhere(memory)
+        };
+        let three = [apart(3, &[1]), apart(2, &[1]), apart(1, &[2])];
+        assert_eq!(unplaced(&[Some(9)], &three), left(1, 2));
+        assert_eq!(unplaced(&[Some(9), Some(9)], &three), left(0, 0));
+        let taken: Taken = [(1, 1)].into();
+        assert_eq!(super::unplaced(&[Some(9), Some(9)], taken.clone(), &three), left(1, 2));
+        let both = [apart(1, &[2, 1])];
+        assert_eq!(super::unplaced(&[None, Some(9)], taken, &both), left(1, 1));
+    }
+
+    #[test]
+    fn those_who_stay_together_need_room_for_all() {
+        let pair = Homeless {
+            guests: 2,
+            ..anywhere(6)
+        };
+        assert_eq!(unplaced(&[Some(5), Some(5)], std::slice::from_ref(&pair)), left(2, 6));
+        assert_eq!(unplaced(&[Some(5), Some(6)], &[pair]), left(0, 0));
+    }
+
+    fn guests() -> impl Strategy<Value = Homeless> {
+        (
+            1..20_u64,
+            prop::option::of(vec(0..6_usize, 0..4)),
+            vec(0..3_usize, 0..2),
+        )
+            .prop_map(|(memory, places, apart)| Homeless {
+                apart,
+                ..guest(memory, places.map(Into::into))
+            })
     }
 
     fn nodes() -> impl Strategy<Value = Vec<Option<u64>>> {
@@ -117,7 +170,7 @@ mod tests {
         }
 
         #[test]
-        fn nobody_gets_memory_that_is_not_there(guests in vec(guest(), 0..12), free in nodes()) {
+        fn nobody_gets_memory_that_is_not_there(guests in vec(guests(), 0..12), free in nodes()) {
             let result = unplaced(&free, &guests);
             let wanted: u64 = guests.iter().map(|guest| guest.memory).sum();
             prop_assert!(wanted - result.memory <= free.iter().flatten().sum());

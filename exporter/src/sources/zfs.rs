@@ -109,7 +109,7 @@ mod tests {
             str::from_utf8(pool.identity.pairs()),
             Ok(r#"pve_cluster="main",node="pve1",pool="rpool""#)
         );
-        assert_eq!(pool.health, Some("online"));
+        assert_eq!(pool.health, Some("degraded"));
         assert_eq!(
             (pool.size, pool.allocated, pool.free),
             (Some(996_432_412_672), Some(312_345_678_848), Some(684_086_733_824))

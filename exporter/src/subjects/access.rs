@@ -14,9 +14,11 @@ pub struct Access {
     pub users_enabled: u64,
     /// Users whose time is over.
     pub users_expired: u64,
+    /// Users who have tried too many wrong second factors.
+    pub users_locked: u64,
     /// Tokens of all users.
     pub tokens: u64,
-    /// Tokens whose time is over.
+    /// Tokens whose time, or whose user's, is over.
     pub tokens_expired: u64,
     /// Unix seconds of the next expiry of a token or of a user that is switched on.
     pub next_expiry: Option<u64>,
@@ -48,6 +50,12 @@ impl Subject for Access {
             |access| Some(access.users_expired.into()),
         ),
         Metric::gauge(
+            "pve_access_users_locked",
+            Unit::None,
+            "Users whose second factors are not accepted at the moment, since too many wrong ones have been tried; PVE 8 and later; /access/users totp-locked, tfa-locked-until.",
+            |access| Some(access.users_locked.into()),
+        ),
+        Metric::gauge(
             "pve_access_tokens",
             Unit::None,
             "API tokens of all users; /access/users?full=1 tokens.",
@@ -56,13 +64,13 @@ impl Subject for Access {
         Metric::gauge(
             "pve_access_tokens_expired",
             Unit::None,
-            "API tokens that have expired; /access/users?full=1 expire of tokens.",
+            "API tokens that have expired, or whose user has; /access/users?full=1 expire.",
             |access| Some(access.tokens_expired.into()),
         ),
         Metric::gauge(
             "pve_access_expiry_next_timestamp_seconds",
             Unit::Seconds,
-            "When the next token, or user that is switched on, expires; absent when none will; /access/users?full=1 expire.",
+            "When the next user that is switched on, or token of one, expires; absent when none will; /access/users?full=1 expire.",
             |access| access.next_expiry.map(Into::into),
         ),
         Metric::gauge(

@@ -116,31 +116,31 @@ impl Subject for Ceph {
         Metric::gauge(
             "pve_ceph_objects_degraded",
             Unit::None,
-            "Copies of objects that are missing; absent when there are none; /nodes/{node}/ceph/status pgmap degraded_objects.",
+            "Copies of objects that are missing; /nodes/{node}/ceph/status pgmap degraded_objects.",
             |ceph| ceph.objects_degraded.map(Into::into),
         ),
         Metric::gauge(
             "pve_ceph_objects_degraded_ratio",
             Unit::Ratio,
-            "Share of all copies of objects that are missing; absent when there are none; /nodes/{node}/ceph/status pgmap degraded_ratio.",
+            "Share of all copies of objects that are missing; /nodes/{node}/ceph/status pgmap degraded_ratio.",
             |ceph| ceph.degraded_ratio.map(Into::into),
         ),
         Metric::gauge(
             "pve_ceph_objects_misplaced",
             Unit::None,
-            "Copies of objects that are elsewhere than they should be; absent when there are none; /nodes/{node}/ceph/status pgmap misplaced_objects.",
+            "Copies of objects that are elsewhere than they should be; /nodes/{node}/ceph/status pgmap misplaced_objects.",
             |ceph| ceph.objects_misplaced.map(Into::into),
         ),
         Metric::gauge(
             "pve_ceph_objects_misplaced_ratio",
             Unit::Ratio,
-            "Share of all copies of objects that are elsewhere than they should be; absent when there are none; /nodes/{node}/ceph/status pgmap misplaced_ratio.",
+            "Share of all copies of objects that are elsewhere than they should be; /nodes/{node}/ceph/status pgmap misplaced_ratio.",
             |ceph| ceph.misplaced_ratio.map(Into::into),
         ),
         Metric::gauge(
             "pve_ceph_objects_unfound",
             Unit::None,
-            "Objects of which no copy is found; absent when there are none; /nodes/{node}/ceph/status pgmap unfound_objects.",
+            "Objects of which no copy is found; /nodes/{node}/ceph/status pgmap unfound_objects.",
             |ceph| ceph.objects_unfound.map(Into::into),
         ),
         Metric::gauge(

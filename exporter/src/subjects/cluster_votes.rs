@@ -14,6 +14,10 @@ pub struct ClusterVotes {
     pub online: Option<u64>,
     /// Whether the QDevice is connected, where there is one.
     pub qdevice_connected: Option<bool>,
+    /// How it votes: `ffsplit`, `lms` or `other`; empty without one.
+    pub qdevice_algorithm: &'static str,
+    /// Its address and port.
+    pub qdevice_host: Box<str>,
 }
 
 impl ClusterVotes {
@@ -52,6 +56,16 @@ impl Subject for ClusterVotes {
             Unit::None,
             "Whether a QDevice votes in the cluster: its daemon runs on the node that answers; /cluster/config/qdevice.",
             |votes| Some(votes.qdevice_connected.is_some().into()),
+        ),
+        Metric::info(
+            "pve_cluster_qdevice_info",
+            &["algorithm", "host"],
+            "How the QDevice votes (ffsplit, lms or other), and its address and port; absent without one; /cluster/config/qdevice Algorithm, QNetd host.",
+            |votes, labels| {
+                labels.label("algorithm", votes.qdevice_algorithm);
+                labels.label("host", &votes.qdevice_host);
+                votes.qdevice_connected.is_some()
+            },
         ),
         Metric::gauge(
             "pve_cluster_qdevice_connected",

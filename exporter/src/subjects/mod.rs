@@ -43,6 +43,7 @@ pub mod node_loss;
 pub mod node_rrd;
 pub mod node_sampling;
 pub mod packages;
+pub mod pci_devices;
 pub mod permission;
 pub mod pool;
 pub mod process;

@@ -46,13 +46,13 @@ impl Subject for NodeInterface {
         Metric::gauge(
             "pve_node_interface_up",
             Unit::None,
-            "Whether the interface exists and is up; PVE does not tell whether there is a cable in it, nor, of one that has several names, that it is down; /nodes/{node}/network active, altnames.",
+            "Whether the interface exists and is up; PVE does not tell whether there is a cable in it, nor that it is down of one that is configured by another name than the one systemd gives it; /nodes/{node}/network active, altnames.",
             |interface| interface.up.map(Into::into),
         ),
         Metric::gauge(
             "pve_node_interface_expected_up",
             Unit::None,
-            "Whether the interface should be up: it starts at boot, or belongs to a bridge, a bond or a VLAN that does; /nodes/{node}/network autostart, bridge_ports, slaves, vlan-raw-device.",
+            "Whether the interface should be up: it starts at boot, or belongs to a bridge, a bond or a VLAN that does; where no bridge is to be seen it is told only of what should; /nodes/{node}/network autostart, bridge_ports, slaves, vlan-raw-device.",
             |interface| interface.expected_up.map(Into::into),
         ),
     ];

@@ -20,8 +20,7 @@ pub struct NodeLoss {
 
 impl Subject for NodeLoss {
     const NAME: &'static str = "node loss";
-    const ROWS: &'static str =
-        "one per node that is online in a cluster of several; none where a filter or the token leaves guests out";
+    const ROWS: &'static str = "one per node that is online in a cluster of several; none where a filter or the token leaves guests or the memory of nodes out";
     const LABELS: &'static [&'static str] = &["pve_cluster", "id", "node"];
     const TABLE: &'static [Metric<Self>] = &[
         Metric::gauge(
@@ -33,7 +32,7 @@ impl Subject for NodeLoss {
         Metric::gauge(
             "pve_node_loss_unplaced_guests",
             Unit::None,
-            "Running guests, whether HA manages them or not, that would find no place on the other online nodes if the node died: each needs all of its memory (maxmem) from what is free there beyond a reserve of 5 % and at least 1 GiB, its disks on storages that are shared and up there or replicated to there, and strict HA node affinity is kept; /cluster/resources maxmem, mem, shared, status.",
+            "Running guests, whether HA manages them or not, that would find no place on the other online nodes if the node died: each needs all of its memory (maxmem) from what is free there beyond a reserve of 5 % and at least 1 GiB, its disks on storages that are shared and up there or replicated to there, and strict node affinity, restricted groups and affinity between guests of HA are kept; /cluster/resources maxmem, mem, shared, status.",
             |loss| Some(loss.unplaced_guests.into()),
         ),
         Metric::gauge(

@@ -18,19 +18,20 @@ pub struct Service {
 
 impl Subject for Service {
     const NAME: &'static str = "service";
-    const ROWS: &'static str = "one per node and service that is installed, of the 23 that PVE lists";
+    const ROWS: &'static str =
+        "one per node and service that is installed, of the 23 that PVE lists; corosync only where there is a cluster";
     const LABELS: &'static [&'static str] = &["pve_cluster", "node", "service"];
     const TABLE: &'static [Metric<Self>] = &[
         Metric::gauge(
             "pve_service_running",
             Unit::None,
-            "Whether the service is active; one that is starting, or waits to be started again, is not; corosync runs only in a cluster; /nodes/{node}/services active-state.",
+            "Whether the service is active; one that is starting, or waits to be started again, is not; absent of one that runs once and has ended well; /nodes/{node}/services active-state, state.",
             |service| service.running.map(Into::into),
         ),
         Metric::gauge(
             "pve_service_enabled",
             Unit::None,
-            "Whether the service is to start by itself; /nodes/{node}/services unit-state.",
+            "Whether the service starts by itself; 0 where it is disabled or masked; absent where something else starts it when it is wanted, as of static units; /nodes/{node}/services unit-state.",
             |service| service.enabled.map(Into::into),
         ),
         Metric::gauge(

@@ -17,7 +17,11 @@ const BELONG: &[(&str, &[&str])] = &[
             "pve_guest_network_",
             "pve_guest_monitor_",
             "pve_guest_expected_up",
-            "pve_storage_",
+            "pve_storage_info",
+            "pve_storage_up",
+            "pve_storage_shared",
+            "pve_storage_size",
+            "pve_storage_usage",
             "pve_pool_",
             "pve_network_",
             "pve_node_info",
@@ -142,6 +146,75 @@ const BELONG: &[(&str, &[&str])] = &[
         ],
     ),
     ("snapshots", &["pve_guest_snapshot", "pve_snapshot_"]),
+    (
+        "zfs",
+        &[
+            "pve_zfs_pool_health",
+            "pve_zfs_pool_size",
+            "pve_zfs_pool_allocated",
+            "pve_zfs_pool_free",
+            "pve_zfs_pool_fragmentation",
+            "pve_zfs_pool_deduplication",
+        ],
+    ),
+    (
+        "zfs_detail",
+        &[
+            "pve_zfs_pool_read_",
+            "pve_zfs_pool_write_",
+            "pve_zfs_pool_checksum_",
+            "pve_zfs_pool_data_",
+            "pve_zfs_pool_vdevs_",
+            "pve_zfs_pool_scrub_",
+            "pve_zfs_pool_resilver_",
+        ],
+    ),
+    ("lvm", &["pve_lvm_vg_"]),
+    ("lvmthin", &["pve_lvmthin_pool_"]),
+    ("storage_config", &["pve_storage_enabled"]),
+    (
+        "ceph_status",
+        &[
+            "pve_ceph_health",
+            "pve_ceph_monitors",
+            "pve_ceph_objects",
+            "pve_ceph_osds",
+            "pve_ceph_pgs",
+            "pve_ceph_size",
+            "pve_ceph_usage",
+            "pve_ceph_available",
+        ],
+    ),
+    ("ceph_osds", &["pve_ceph_osd_", "pve_ceph_flag"]),
+    ("ceph_pools", &["pve_ceph_pool_"]),
+    // Only disks that are listed have readings of their own.
+    ("disks", &["pve_disk_"]),
+    ("disk_smart", &["pve_disk_"]),
+    ("node_rrd", &["pve_node_pressure_", "pve_node_zfs_arc_"]),
+    (
+        "node_time",
+        &[
+            "pve_node_clock_",
+            "pve_node_timezone_",
+            "pve_node_utc_",
+            // The node's tools tell it in local time.
+            "pve_zfs_pool_scrub_timestamp",
+        ],
+    ),
+    ("services", &["pve_service_"]),
+    (
+        "packages",
+        &[
+            "pve_update_",
+            "pve_node_package_",
+            "pve_node_kernel_",
+            "pve_node_reboot_",
+        ],
+    ),
+    ("subscriptions", &["pve_subscription_"]),
+    ("certificates", &["pve_certificate_"]),
+    ("interfaces", &["pve_node_interface_"]),
+    ("pci_devices", &["pve_node_pci_"]),
     ("corosync", &["pve_cluster_votes_", "pve_cluster_qdevice_"]),
     ("access_users", &["pve_access_"]),
     ("firewall", &["pve_firewall_"]),
@@ -156,6 +229,13 @@ const CONFIGURED: [&str; 3] = [
     "pve_guest_drive_backup_excluded",
 ];
 
+/// What the list of disks tells.
+const LISTED: [&str; 3] = [
+    "pve_disk_info",
+    "pve_disk_capacity_bytes",
+    "pve_disk_rotations_per_minute",
+];
+
 /// Whether `sample` comes from `source`, if not from it alone.
 pub(crate) fn of(source: &str, sample: &Sample) -> bool {
     let starts = |start: &&str| sample.name.starts_with(start);
@@ -166,6 +246,7 @@ pub(crate) fn of(source: &str, sample: &Sample) -> bool {
         ("resources", "pve_guest_uptime_seconds" | "pve_node_uptime_seconds") => true,
         ("backup_logs", "pve_guest_recovery_point_timestamp_seconds") => sample.label("source") == Some("backup"),
         ("replication", "pve_guest_recovery_point_timestamp_seconds") => sample.label("source") == Some("replication"),
+        ("disk_smart", name) if LISTED.contains(&name) => false,
         ("qemu", name) if CONFIGURED.contains(&name) => false,
         ("guest_config", name) if name.starts_with("pve_guest_drive_") => CONFIGURED.contains(&name),
         ("qemu" | "lxc", name) if name.starts_with("pve_guest_pressure_") => {
@@ -183,7 +264,7 @@ pub(crate) fn of_any(sources: &[&str], sample: &Sample) -> bool {
 /// Whether `sample` would not be there without `source`.
 pub(crate) fn of_alone(source: &str, sample: &Sample) -> bool {
     let other = |(owner, _): &(&str, _)| *owner != source && of(owner, sample);
-    of(source, sample) && !BELONG.iter().any(other)
+    of(source, sample) && (source == "disk_smart" || !BELONG.iter().any(other))
 }
 
 /// Whether the sample has the label `node` with this value.

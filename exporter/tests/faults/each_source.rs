@@ -1,24 +1,42 @@
 //! What a source costs that fails, and that it comes back: the same for each one.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use pve_exporter::clock::Clock;
 use pve_exporter::config::{Config, SourceSettings};
+use pve_exporter::pve::budget::Cost;
 use pve_exporter::sources::name::SourceName;
 use pve_simulator::Options;
 
-use crate::belongs::{of, of_alone, of_guest_on, on};
+use crate::belongs::{of_alone, of_any, of_guest_on, on};
 use crate::support::exporters::scrape;
-use crate::support::simulated::{Simulated, differences, options, samples, series, sources_down};
+use crate::support::simulated::{
+    APART, START, Simulated, differences, failures, options, samples, series, sources_down,
+};
 use crate::support::strict::{Exposition, Sample};
 
 /// A way to fail, before the path, and the reason that is given.
 const FAULTS: [(&str, &str); 3] = [("status=500", "status"), ("garbage", "decode"), ("hang", "timeout")];
 
 /// The same at one node only.
-const FAULT_AT_PVE3: (&str, &str) = ("status=500:pve3", "status");
+const AT: &str = "pve2";
+
+/// The sources whose faults are in `each_fault` and `one_by_one`.
+const ELSEWHERE: [&str; 8] = [
+    "resources",
+    "metrics_export",
+    "cluster_status",
+    "node_status",
+    "version",
+    "permissions",
+    "task_archive",
+    "backup_logs",
+];
 
 macro_rules! sources {
     ($($name:ident: $path:literal;)*) => {
+        const SOURCES: &[&str] = &[$(stringify!($name)),*];
         $(#[tokio::test]
         async fn $name() {
             check(SourceName::ALL.into_iter().find(|name| name.as_str() == stringify!($name)).unwrap(), $path).await;
@@ -41,6 +59,24 @@ sources! {
     netstat: "/nodes/*/netstat";
     guest_config: "/nodes/*/*/*/pending";
     snapshots: "/nodes/*/*/*/snapshot";
+    zfs: "/nodes/*/disks/zfs";
+    zfs_detail: "/nodes/*/disks/zfs/*";
+    lvm: "/nodes/*/disks/lvm";
+    lvmthin: "/nodes/*/disks/lvmthin";
+    storage_config: "/storage";
+    ceph_status: "/nodes/*/ceph/status";
+    ceph_osds: "/nodes/*/ceph/osd";
+    ceph_pools: "/nodes/*/ceph/pool";
+    disks: "/nodes/*/disks/list";
+    disk_smart: "/nodes/*/disks/smart";
+    node_rrd: "/nodes/*/rrddata";
+    node_time: "/nodes/*/time";
+    services: "/nodes/*/services";
+    packages: "/nodes/*/apt/versions";
+    subscriptions: "/nodes/*/subscription";
+    certificates: "/nodes/*/certificates/info";
+    interfaces: "/nodes/*/network";
+    pci_devices: "/nodes/*/hardware/pci";
     corosync: "/cluster/config/nodes";
     access_users: "/access/users";
     firewall: "/cluster/firewall/options";
@@ -48,74 +84,121 @@ sources! {
     metric_servers: "/cluster/metrics/server";
 }
 
+#[test]
+fn no_source_is_left_out() {
+    let tested: BTreeSet<&str> = SOURCES.iter().chain(&ELSEWHERE).copied().collect();
+    let known: BTreeSet<&str> = SourceName::ALL.into_iter().map(SourceName::as_str).collect();
+    assert_eq!(tested, known);
+}
+
 /// Whether it is read guest by guest.
 fn is_survey(source: SourceName) -> bool {
     matches!(source, SourceName::GuestConfig | SourceName::Snapshots)
 }
 
-fn set_max_age(config: &mut Config, source: SourceName, seconds: u64) {
-    let max_age = Some(Duration::from_secs(seconds));
-    config.sources.insert(source, SourceSettings { enabled: None, max_age });
+/// Whether what it brings is told of a moment, so that both clocks have to run.
+fn is_history(source: SourceName) -> bool {
+    source == SourceName::NodeRrd
 }
 
-async fn check(source: SourceName, path: &str) {
-    let seeing = Options {
+/// The sources that may fail with it.
+fn with_it(source: SourceName) -> Vec<&'static str> {
+    match source {
+        // The list tells which pools there are, and what hangs for the one does for the other.
+        SourceName::Zfs | SourceName::ZfsDetail => vec!["zfs", "zfs_detail"],
+        _ => vec![source.as_str()],
+    }
+}
+
+/// Seconds that pass at once between two looks, and those that pass one by one after them.
+fn steps(source: SourceName) -> (u64, u32) {
+    match source {
+        // What a survey has read is served for a day.
+        _ if is_survey(source) => (3600, 30),
+        // What hangs is left alone for ten minutes and more.
+        _ if source.cost() == Cost::Storage => (3600, 5),
+        // Enough for everything to be read again.
+        _ => (14, 1),
+    }
+}
+
+fn set_max_age(config: &mut Config, source: SourceName, seconds: u64) {
+    let max_age = Some(Duration::from_secs(seconds));
+    let enabled = Some(true);
+    config.sources.insert(source, SourceSettings { enabled, max_age });
+}
+
+async fn start(source: SourceName) -> Simulated {
+    let options = Options {
         sees_backups: true,
+        ceph: source.endpoint().contains("/ceph/"),
         ..options()
     };
-    let pve = Simulated::with(seeing, |config| {
-        let read_at_once = |other: &SourceName| !is_survey(*other) && !other.follows_events();
+    let apart = if is_history(source) { 0 } else { APART };
+    Simulated::by(Clock::standing_at(START + apart), options, |config| {
+        let read_at_once =
+            |other: &SourceName| !is_survey(*other) && !other.follows_events() && *other != SourceName::DiskSmart;
         for other in SourceName::ALL.into_iter().filter(read_at_once) {
             set_max_age(config, other, 10);
         }
-        if is_survey(source) {
-            set_max_age(config, source, 60);
+        match source {
+            // One disk of a node after the other.
+            SourceName::DiskSmart => set_max_age(config, source, 3600),
+            _ if is_survey(source) => set_max_age(config, source, 60),
+            _ => {}
         }
         let cluster = config.clusters.get_mut("main").unwrap();
-        cluster.request_timeout = Duration::from_millis(400);
+        cluster.request_timeout = Duration::from_secs(1);
     })
-    .await;
+    .await
+}
+
+async fn check(source: SourceName, path: &str) {
+    let pve = start(source).await;
     pve.settle().await;
-    let mut faults = FAULTS.to_vec();
-    if path.starts_with("/nodes/") {
-        faults.push(FAULT_AT_PVE3);
+    if source == SourceName::DiskSmart {
+        let number = |seen: &Exposition, name| seen.samples(name).count();
+        let asked = |seen: &Exposition| number(seen, "pve_disk_temperature_celsius") == number(seen, "pve_disk_info");
+        pve.until_read(source, "each disk is asked", asked).await;
     }
-    for (fault, reason) in faults {
+    for (fault, reason) in FAULTS {
         fails_and_recovers(&pve, source, &format!("{fault}:{path}"), reason).await;
+    }
+    if places(&pve.scrape().await, source).any(|place| on(place, AT)) {
+        let at = path.replacen('*', AT, 1);
+        fails_and_recovers(&pve, source, &format!("status=500:{at}"), "status").await;
     }
 }
 
 async fn fails_and_recovers(pve: &Simulated, source: SourceName, fault: &str, reason: &str) {
-    let (name, at_pve3) = (source.as_str(), fault.contains(":pve3:"));
+    let (name, at_one_node) = (source.as_str(), fault.contains(AT));
     pve.scrape().await;
     pve.idle().await;
     let before = pve.scrape().await;
     assert_eq!(sources_down(&before), [], "{fault}");
     let counted = failed(&before, name, reason);
-    let places = || {
-        before
-            .samples("pve_source_up")
-            .filter(|sample| sample.label("source") == Some(name))
-    };
-    let struck = |sample: &Sample| !at_pve3 || on(sample, "pve3") || of_guest_on(&before, sample, "pve3");
-    assert!(places().any(struck), "{fault} strikes nothing");
+    let struck = |sample: &Sample| !at_one_node || on(sample, AT) || of_guest_on(&before, sample, AT);
+    let asks = |place: &&Sample| struck(place) && !has_no_zfs(place);
+    assert!(
+        places(&before, source).any(|place| asks(&place)),
+        "{fault} strikes nothing"
+    );
     let has_failed = |seen: &Exposition| {
         let failures = failed(seen, name, reason);
-        places().filter(|place| struck(place)).all(|place| {
+        places(&before, source).filter(asks).all(|place| {
             let of_place = failures.iter().filter(|(labels, _)| *labels == self::labels(place));
             seen.value("pve_source_up", &labels(place)) == Some(0.0)
                 && of_place.into_iter().any(|failure| !counted.contains(failure))
         })
     };
-
     let id = pve.inject(fault).await;
-    pve.age(15);
+    pve.pass(source, 15);
     let during = if is_survey(source) {
         pve.until_read(source, fault, has_failed).await
     } else {
         pve.until(fault, has_failed).await
     };
-    let at_once: Vec<_> = differences(&before, &during).into_iter().map(series).collect();
+    let at_once: Vec<_> = changes(source, &before, &during).into_iter().map(series).collect();
     assert_eq!(at_once, [""; 0], "{fault}: what was read before is served on");
 
     let late = pve
@@ -125,25 +208,75 @@ async fn fails_and_recovers(pve: &Simulated, source: SourceName, fault: &str, re
                 .all(|sample| !(of_alone(name, sample) && struck(sample)) || outlives(sample))
         })
         .await;
+    let companions = with_it(source);
     assert!(
-        sources_down(&late).iter().all(|(down, _)| down == name),
+        sources_down(&late)
+            .iter()
+            .all(|(down, _)| companions.contains(&&**down)),
         "{fault}: {:?}",
         sources_down(&late)
     );
-    for sample in differences(&before, &late) {
-        assert!(of(name, sample) && struck(sample), "{fault}: {}", series(sample));
+    for sample in changes(source, &before, &late) {
+        assert!(
+            of_any(&companions, sample) && struck(sample),
+            "{fault}: {}",
+            series(sample)
+        );
     }
 
     pve.simulator.clear(id);
     pve.until_read(source, fault, |seen| {
-        sources_down(seen).is_empty() && differences(&before, seen).is_empty()
+        sources_down(seen).is_empty() && changes(source, &before, seen).is_empty()
     })
     .await;
+}
+
+/// Ceph is asked of one node, and of another one where that fails.
+#[tokio::test]
+async fn ceph_is_told_by_another_node() {
+    let source = SourceName::CephStatus;
+    for (fault, reason) in [("status=500", "status"), ("hang", "timeout")] {
+        let pve = start(source).await;
+        let before = pve.settle().await;
+        pve.inject(&format!("{fault}:pve1:/nodes/*/ceph/*")).await;
+        pve.age(15);
+        pve.until(fault, |seen| failures(seen, "ceph_status", "", reason) == 1.0)
+            .await;
+        let seen = pve
+            .until_read(SourceName::Services, fault, |seen| sources_down(seen).is_empty())
+            .await;
+        assert_eq!(changes(source, &before, &seen).len(), 0, "{fault}");
+        assert_eq!(failures(&seen, "ceph_status", "", reason), 1.0, "{fault}");
+    }
 }
 
 /// The time of a replica stays true when nobody can be asked any more.
 fn outlives(sample: &Sample) -> bool {
     sample.name == "pve_guest_recovery_point_timestamp_seconds" && sample.label("source") == Some("replication")
+}
+
+/// Where it is known that there is nothing to ask, nothing fails.
+fn has_no_zfs(place: &Sample) -> bool {
+    place.label("source").is_some_and(|source| source.starts_with("zfs")) && on(place, "pve3")
+}
+
+/// The samples that are others than before.
+fn changes<'a>(source: SourceName, before: &'a Exposition, seen: &'a Exposition) -> Vec<&'a Sample> {
+    let differ = differences(before, seen).into_iter();
+    // Figures move with PVE's time.
+    let changes = |sample: &&Sample| !is_history(source) || !there(before, sample) || !there(seen, sample);
+    differ.filter(changes).collect()
+}
+
+fn there(seen: &Exposition, sample: &Sample) -> bool {
+    let mut same_name = seen.samples(&sample.name);
+    same_name.any(|other| other.labels == sample.labels)
+}
+
+/// Where a source is read.
+fn places(seen: &Exposition, source: SourceName) -> impl Iterator<Item = &Sample> {
+    seen.samples("pve_source_up")
+        .filter(move |sample| sample.label("source") == Some(source.as_str()))
 }
 
 /// How often the source failed for this reason, by the labels of its places.
@@ -162,24 +295,30 @@ fn labels(sample: &Sample) -> Vec<(&str, &str)> {
 }
 
 impl Simulated {
-    /// Lets time pass for the exporter until `condition` holds: enough for a survey to go round, or for everything else to be
-    /// read again.
+    /// Lets time pass, for PVE as well where that belongs to what is read.
+    fn pass(&self, source: SourceName, seconds: u64) {
+        if is_history(source) {
+            self.advance(seconds);
+        } else {
+            self.age(seconds);
+        }
+    }
+
+    /// Lets time pass until `condition` holds.
     async fn until_read(&self, source: SourceName, what: &str, condition: impl Fn(&Exposition) -> bool) -> Exposition {
-        // A storage that hung is left alone for up to forty minutes.
-        for _ in 0..200 {
+        let (at_once, one_by_one) = steps(source);
+        for _ in 0..40 {
             let seen = scrape(&self.exporter).await;
             if condition(&seen) {
                 return seen;
             }
-            if is_survey(source) {
-                // What a survey has read is served for a day.
-                self.age(3600);
-                scrape(&self.exporter).await;
-                for _ in 0..30 {
-                    self.tick().await;
+            // What is under way would be as old as its beginning.
+            self.idle().await;
+            self.pass(source, at_once);
+            for second in 0..one_by_one {
+                if second % 8 == 0 {
+                    scrape(&self.exporter).await;
                 }
-            } else {
-                self.age(14);
                 self.tick().await;
             }
         }

@@ -23,6 +23,12 @@ pub fn exporter(clusters: &[(&str, Cluster)]) -> (Arc<Exporter>, Clock) {
 
 /// The same, with more settings.
 pub fn with_config(clusters: &[(&str, Cluster)], change: impl FnOnce(&mut Config)) -> (Arc<Exporter>, Clock) {
+    let clock = Clock::default();
+    (with_clock(clusters, &clock, change), clock)
+}
+
+/// The same, with a clock.
+pub fn with_clock(clusters: &[(&str, Cluster)], clock: &Clock, change: impl FnOnce(&mut Config)) -> Arc<Exporter> {
     let clusters = clusters
         .iter()
         .map(|(name, cluster)| ((*name).to_owned(), cluster.clone()))
@@ -32,8 +38,7 @@ pub fn with_config(clusters: &[(&str, Cluster)], change: impl FnOnce(&mut Config
         ..Config::default()
     };
     change(&mut config);
-    let clock = Clock::default();
-    (Exporter::new(config, clock.clone()).unwrap(), clock)
+    Exporter::new(config, clock.clone()).unwrap()
 }
 
 /// A scrape of everything.

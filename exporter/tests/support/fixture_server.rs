@@ -6,7 +6,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -123,8 +123,21 @@ impl FixtureServer {
     }
 
     /// The paths that have an answer of their own.
-    pub fn paths(&self) -> Vec<String> {
+    pub fn paths(&self) -> BTreeSet<String> {
         self.replies.lock().unwrap().keys().cloned().collect()
+    }
+
+    /// The paths that were asked for since the last [`FixtureServer::take_calls`], without what asks for a part of a list only.
+    pub fn asked(&self) -> BTreeSet<String> {
+        let replies = self.replies.lock().unwrap();
+        let known = |path: String| {
+            if replies.contains_key(&path) {
+                path
+            } else {
+                whole(&path)
+            }
+        };
+        self.calls().into_iter().map(known).collect()
     }
 
     /// The paths asked for since the last [`FixtureServer::take_calls`].
@@ -149,7 +162,7 @@ impl FixtureServer {
             variable: "TEST".to_owned(),
             secret,
         };
-        let mut cluster = Cluster::new(vec![self.url.clone()], "exporter@pve!test".parse().unwrap(), token);
+        let mut cluster = Cluster::new(vec![self.url.clone()], "exporter@pve!prom".parse().unwrap(), token);
         cluster.fingerprints = vec![self.fingerprint];
         cluster
     }
@@ -181,19 +194,25 @@ impl FixtureServer {
     }
 }
 
-/// The path that a file is named after: `__` stands for `/`, and `@` for `?` where a query follows; the `@` of a user stays.
+/// The path that a file is named after: `__` stands for `/`, `%2F` for that in a query, and `@` for `?` where a query follows;
+/// the `@` of a user stays.
 fn path_of(name: &str) -> String {
     let path = match name.rsplit_once('@') {
-        Some((path, query)) if query.contains('=') && !query.contains("__") => format!("{path}?{query}"),
+        Some((path, query)) if query.contains('=') && !query.contains("__") => {
+            format!("{path}?{}", query.replace("%2F", "/"))
+        }
         _ => name.to_owned(),
     };
     format!("/{}", path.replace("__", "/"))
 }
 
-/// The path without what asks for a part of a list only: bodies are given whole.
+/// The path without what asks for a part of a list only, or of each row: bodies are given whole.
 fn whole(path: &str) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let is_part = |parameter: &&str| parameter.starts_with("limit=") || parameter.starts_with("since=");
+    let is_part = |parameter: &&str| {
+        let parts = ["limit=", "since=", "verbose=0"];
+        parts.iter().any(|part| parameter.starts_with(part))
+    };
     let query: Vec<_> = query.split('&').filter(|parameter| !is_part(parameter)).collect();
     if query.join("&").is_empty() {
         path.to_owned()

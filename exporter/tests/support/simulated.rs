@@ -16,11 +16,23 @@ use pve_exporter::metrics::exposition::Format;
 use pve_exporter::scrape::Exporter;
 use pve_simulator::{Fault, FaultId, Options, Simulator};
 
-use super::exporters::{checked, scrape, text, with_config};
+use super::exporters::{checked, scrape, text, with_clock, with_config};
 use super::strict::{Exposition, Sample};
 
+/// When a cluster begins whose time stands still, in Unix seconds.
+pub const START: u64 = 1_786_800_000;
+
+/// How far the two clocks are apart, where PVE's history is to be that of another time.
+pub const APART: u64 = 10 * 365 * 86_400;
+
 /// How long a condition may take to come true.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The ends of the paths that are read one by one, whatever the age of what was read.
+const ONE_BY_ONE: [&str; 4] = ["/pending", "/snapshot", "/log", "/nodes/{node}/tasks"];
+
+/// After so many seconds whatever takes turns has had its first one.
+const FIRST_TURNS: u32 = 30;
 
 /// A cluster whose time stands still and whose delays are short.
 pub fn options() -> Options {
@@ -69,8 +81,13 @@ impl Simulated {
 
     /// One with other options, and the configuration changed. Its cluster is `main`, and drives and interfaces have counters.
     pub async fn with(options: Options, change: impl FnOnce(&mut Config)) -> Self {
+        Self::by(Clock::default(), options, change).await
+    }
+
+    /// The same, by a clock of the test's.
+    pub async fn by(clock: Clock, options: Options, change: impl FnOnce(&mut Config)) -> Self {
         let simulator = Simulator::start(options).await.unwrap();
-        let (exporter, clock) = with_config(&[("main", cluster(&simulator))], |config| {
+        let exporter = with_clock(&[("main", cluster(&simulator))], &clock, |config| {
             config.metrics.guest_drives = true;
             config.metrics.guest_interfaces = true;
             change(config);
@@ -153,21 +170,21 @@ impl Simulated {
         }
     }
 
-    /// Reads on, once a second, until there is nothing left to read: backup logs, configurations and snapshots are read one
-    /// by one, and tasks from the archives when they are missed. PVE's figures stay as they are.
+    /// Reads on, once a second, until there is nothing left to read one by one: backup logs, configurations and snapshots, and
+    /// tasks from the archives when they are missed. PVE's figures stay as they are.
     pub async fn settle(&self) -> Exposition {
         self.scrape().await;
         let mut idle_seconds = 0;
-        for _ in 0..500 {
-            let calls = self.simulator.calls().received();
+        for second in 0..500 {
+            let calls = self.calls_one_by_one();
             self.tick().await;
-            idle_seconds = if self.simulator.calls().received() == calls {
+            idle_seconds = if self.calls_one_by_one() == calls {
                 idle_seconds + 1
             } else {
                 0
             };
             // Whoever has lost its turn gets it back within two seconds.
-            if idle_seconds == 4 {
+            if idle_seconds >= 4 && second >= FIRST_TURNS {
                 // What no scrape waits for may have become too old meanwhile.
                 self.scrape().await;
                 self.idle().await;
@@ -177,6 +194,15 @@ impl Simulated {
         panic!("it never ends to read");
     }
 
+    fn calls_one_by_one(&self) -> u64 {
+        let calls = self.simulator.calls();
+        let templates = calls.received_by_template().into_iter();
+        templates
+            .filter(|(template, _)| ONE_BY_ONE.iter().any(|end| template.ends_with(end)))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
     /// Lets a second pass for the exporter, retries, and waits until what that has started has ended.
     pub async fn tick(&self) {
         self.age(1);
@@ -184,17 +210,24 @@ impl Simulated {
         self.idle().await;
     }
 
-    /// Waits until no call is under way, nor about to start.
+    /// Waits until no call is under way, nor about to start: one may follow another.
     pub async fn idle(&self) {
-        // Exporter and simulator share this thread, and each turn polls their sockets: what was spawned gets its requests out.
-        for _ in 0..64 {
-            tokio::task::yield_now().await;
-        }
         let deadline = Instant::now() + PATIENCE;
         let nodes = self.simulator.nodes();
-        while nodes.iter().any(|node| self.simulator.running_calls(node) > 0) {
+        loop {
+            let received = self.simulator.calls().received();
+            // Exporter and simulator share this thread, and each turn polls their sockets: what was spawned gets its requests out.
+            for _ in 0..64 {
+                tokio::task::yield_now().await;
+            }
+            let running = nodes.iter().any(|node| self.simulator.running_calls(node) > 0);
+            if !running && self.simulator.calls().received() == received {
+                return;
+            }
             assert!(Instant::now() < deadline, "calls never end");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            if running {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
         }
     }
 }

@@ -1,7 +1,11 @@
 //! `/access/users`
 
 use super::{ALWAYS, Answer, Endpoint, Parameter, Scene};
-use crate::{json::Json, reply::Refusal};
+use crate::{
+    calendar::{DAY, seconds},
+    json::Json,
+    reply::Refusal,
+};
 
 pub(super) const ENDPOINT: Endpoint = Endpoint {
     method: "GET",
@@ -20,16 +24,20 @@ fn render(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
     let full = scene.call.query("full").is_some_and(|full| full == "1");
     let (own, token) = scene.cluster.options.token_id.rsplit_once('!').unwrap_or_default();
     let users = [
-        (own, true, Some((token, 0))),
-        ("former@pve", false, Some(("script", EXPIRED))),
-        ("root@pam", true, None),
+        (own, true, 0, Some((token, 0))),
+        ("former@pve", false, 0, Some(("script", EXPIRED))),
+        ("root@pam", true, 0, None),
     ];
+    // In a lively cluster the time of one more soon ends.
+    let end = seconds(scene.cluster.time.start()) + 20 * DAY;
+    let guest = ("guest@pve", true, end, Some(("ci", 0)));
+    let users = users.into_iter().chain(scene.cluster.options.events.then_some(guest));
     json.begin_list();
-    for (user, enabled, token) in users.iter().filter(|_| scene.permitted) {
+    for (user, enabled, expire, token) in users.filter(|_| scene.permitted) {
         json.begin_row();
         json.string_field("userid", user);
-        json.flag_field("enable", *enabled);
-        json.integer_field("expire", 0);
+        json.flag_field("enable", enabled);
+        json.integer_field("expire", expire);
         json.string_field("realm-type", user.rsplit('@').next().unwrap_or_default());
         if full {
             json.string_field("groups", "");
@@ -38,7 +46,7 @@ fn render(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
             if let Some((name, expire)) = token {
                 json.begin_object();
                 json.string_field("tokenid", name);
-                json.integer_field("expire", *expire);
+                json.integer_field("expire", expire);
                 json.integer_field("privsep", 1);
                 json.end_object();
             }

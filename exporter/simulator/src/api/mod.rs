@@ -29,6 +29,7 @@ mod node_lvm;
 mod node_lxc;
 mod node_netstat;
 mod node_network;
+mod node_pci;
 mod node_qemu;
 mod node_replication;
 mod node_services;
@@ -94,6 +95,7 @@ const ENDPOINTS: &[&Endpoint] = &[
     &node_lxc::ENDPOINT,
     &node_netstat::ENDPOINT,
     &node_network::ENDPOINT,
+    &node_pci::ENDPOINT,
     &node_qemu::ENDPOINT,
     &node_replication::ENDPOINT,
     &node_services::ENDPOINT,

@@ -74,8 +74,9 @@ fn node(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
         }
         if scene.version().has_long_history() && node.version.has_long_history() {
             json.integer_field("memavailable", node.memory - sample.memory);
-            // Every other node has ZFS.
-            json.integer_field("arcsize", if index.is_multiple_of(2) { node.memory / 16 } else { 0 });
+            // Where there are pools there is a cache.
+            let has_zfs = !node.number.is_multiple_of(3);
+            json.integer_field("arcsize", if has_zfs { node.memory / 16 } else { 0 });
             let keys = PRESSURES.iter().filter(|key| **key != "pressurecpufull");
             for (key, value) in keys.zip(node.pressure(at)) {
                 json.float_field(key, value);

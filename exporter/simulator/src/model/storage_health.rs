@@ -95,7 +95,8 @@ impl StorageHealth {
         }
     }
 
-    /// The pools of a node; every third node has no ZFS. The mirror of the second node has lost a disk when something is wrong.
+    /// The pools of a node; every third node has no ZFS. The mirror of the second node, or of the only one, has lost a disk when
+    /// something is wrong.
     pub(crate) fn zfs_pools(&self, node: &Node, at: Milliseconds) -> Option<Vec<ZfsPool>> {
         if node.number.is_multiple_of(3) {
             return None;
@@ -121,7 +122,11 @@ impl StorageHealth {
                 disks: [healthy, if lost { second } else { healthy }],
             }
         };
-        let mut pools = vec![pool("tank", 7_424, self.events && node.number == 2)];
+        let mut pools = vec![pool(
+            "tank",
+            7_424,
+            self.events && node.number == 2.min(self.nodes as u64),
+        )];
         if node.number == 1 {
             pools.insert(0, pool("fast", 928, false));
         }

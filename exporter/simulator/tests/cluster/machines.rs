@@ -44,6 +44,7 @@ async fn bodies_have_the_keys_and_types_of_pve() {
         ("services", vec!["nodes__pve1__services"]),
         ("certificates/info", vec!["nodes__pve1__certificates__info"]),
         ("network", vec!["nodes__pve1__network", "from-source/node-network"]),
+        ("hardware/pci", vec!["nodes__pve1__hardware__pci"]),
         (
             "apt/versions",
             vec!["nodes__pve1__apt__versions", "from-source/apt-versions"],
@@ -56,6 +57,12 @@ async fn bodies_have_the_keys_and_types_of_pve() {
             assert_rows_agree(path, &known, &simulated, any);
         }
     }
+    let unnamed = rows(&simulator, "pve1", "/nodes/pve2/hardware/pci?verbose=0").await;
+    assert!(
+        unnamed
+            .iter()
+            .all(|row| row["class"].is_string() && row["vendor_name"].is_null())
+    );
     let known = recorded("nodes__pve1__time");
     let time = get(&simulator, "pve1", "/nodes/pve2/time").await.json();
     Shape::of([&known]).assert_covers("time", &Shape::of([&time]));

@@ -20,6 +20,12 @@ pub struct Row<'a> {
     /// `expire`: Unix seconds; 0 is never.
     #[serde(deserialize_with = "perl::whole")]
     pub expire: Option<u64>,
+    /// `totp-locked`: too many wrong codes have been tried (8.0 and later).
+    #[serde(rename = "totp-locked", deserialize_with = "perl::truth")]
+    pub totp_locked: Option<bool>,
+    /// `tfa-locked-until`: Unix seconds until which no second factor is accepted, for the same reason.
+    #[serde(rename = "tfa-locked-until", deserialize_with = "perl::whole")]
+    pub tfa_locked_until: Option<u64>,
     /// `tokens`.
     #[serde(borrow, deserialize_with = "perl::rows")]
     pub tokens: Vec<Option<Token<'a>>>,

@@ -80,7 +80,7 @@ pub struct Osds {
     pub num_in_osds: Option<u64>,
 }
 
-/// `pgmap`. What is 0 of the objects that are not as they should be is left out by Ceph.
+/// `pgmap`. Of the objects that are not as they should be Ceph leaves out those of which there are none.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PlacementGroups<'a> {
@@ -91,19 +91,19 @@ pub struct PlacementGroups<'a> {
     #[serde(deserialize_with = "perl::whole")]
     pub num_objects: Option<u64>,
     /// `degraded_objects`: copies that are missing.
-    #[serde(deserialize_with = "perl::whole")]
+    #[serde(default = "no_objects", deserialize_with = "perl::whole")]
     pub degraded_objects: Option<u64>,
     /// `degraded_ratio`.
-    #[serde(deserialize_with = "perl::float")]
+    #[serde(default = "no_share", deserialize_with = "perl::float")]
     pub degraded_ratio: Option<f64>,
     /// `misplaced_objects`: copies that are elsewhere than they should be.
-    #[serde(deserialize_with = "perl::whole")]
+    #[serde(default = "no_objects", deserialize_with = "perl::whole")]
     pub misplaced_objects: Option<u64>,
     /// `misplaced_ratio`.
-    #[serde(deserialize_with = "perl::float")]
+    #[serde(default = "no_share", deserialize_with = "perl::float")]
     pub misplaced_ratio: Option<f64>,
     /// `unfound_objects`.
-    #[serde(deserialize_with = "perl::whole")]
+    #[serde(default = "no_objects", deserialize_with = "perl::whole")]
     pub unfound_objects: Option<u64>,
     /// `bytes_total`.
     #[serde(deserialize_with = "perl::whole")]
@@ -114,6 +114,14 @@ pub struct PlacementGroups<'a> {
     /// `bytes_avail`.
     #[serde(deserialize_with = "perl::whole")]
     pub bytes_avail: Option<u64>,
+}
+
+fn no_objects() -> Option<u64> {
+    Some(0)
+}
+
+fn no_share() -> Option<f64> {
+    Some(0.0)
 }
 
 /// How many placement groups are in a state.

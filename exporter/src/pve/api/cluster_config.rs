@@ -32,6 +32,9 @@ pub struct QDevice<'a> {
     /// `Model`: `Net`.
     #[serde(rename = "Model", borrow, deserialize_with = "perl::text")]
     pub model: Cow<'a, str>,
+    /// `QNetd host`: the machine that votes, such as `192.0.2.9:5403`.
+    #[serde(rename = "QNetd host", borrow, deserialize_with = "perl::text")]
+    pub host: Cow<'a, str>,
 }
 
 /// Gives each node to `each`; returns how many rows were damaged.

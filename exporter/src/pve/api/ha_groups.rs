@@ -14,6 +14,12 @@ pub struct Row<'a> {
     /// `group`: its name.
     #[serde(borrow, deserialize_with = "perl::text")]
     pub group: Cow<'a, str>,
+    /// `nodes`: with priorities, such as `pve1:2,pve2`.
+    #[serde(borrow, deserialize_with = "perl::text")]
+    pub nodes: Cow<'a, str>,
+    /// `restricted`: whether no other node will do.
+    #[serde(deserialize_with = "perl::truth")]
+    pub restricted: Option<bool>,
 }
 
 /// Gives each row to `each`; returns how many rows were damaged.

@@ -26,6 +26,9 @@ pub struct Row<'a> {
     /// `strict`, of node affinity: whether no other node will do.
     #[serde(deserialize_with = "perl::truth")]
     pub strict: Option<bool>,
+    /// `affinity`, of resource affinity: `positive` for one node, `negative` for different ones.
+    #[serde(borrow, deserialize_with = "perl::text")]
+    pub affinity: Cow<'a, str>,
     /// `disable`: absent where it is in force.
     #[serde(deserialize_with = "perl::truth")]
     pub disable: Option<bool>,

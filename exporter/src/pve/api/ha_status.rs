@@ -21,6 +21,9 @@ pub struct Row<'a> {
     /// `request_state`, of a service row; absent for one that is being removed from HA.
     #[serde(borrow, deserialize_with = "perl::text")]
     pub request_state: Cow<'a, str>,
+    /// `group`, of a service row; until PVE 8.
+    #[serde(borrow, deserialize_with = "perl::text")]
+    pub group: Cow<'a, str>,
     /// `armed-state`, of the fencing row; PVE 9.2 and later.
     #[serde(rename = "armed-state", borrow, deserialize_with = "perl::text")]
     pub armed_state: Cow<'a, str>,

@@ -27,6 +27,7 @@ pub mod node_lvmthin;
 pub mod node_lxc;
 pub mod node_netstat;
 pub mod node_network;
+pub mod node_pci;
 pub mod node_qemu;
 pub mod node_rrddata;
 pub mod node_services;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::pve::error::DecodeError;
 use crate::pve::perl;
@@ -21,8 +21,8 @@ pub struct Row<'a> {
     /// `active`: it is up, with a cable or without; left out when it is not.
     #[serde(default = "left_out", deserialize_with = "perl::truth")]
     pub active: Option<bool>,
-    /// `altnames`: it has other names. PVE looks for what is up by the kernel's name alone, and here that may be one of these.
-    pub altnames: Option<IgnoredAny>,
+    /// `altnames`: a list of its other names. PVE looks for what is up by the kernel's name alone, which may be one of these.
+    pub altnames: Value,
     /// `autostart`: it is brought up at boot.
     #[serde(default = "left_out", deserialize_with = "perl::truth")]
     pub autostart: Option<bool>,

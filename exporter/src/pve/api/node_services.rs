@@ -14,6 +14,9 @@ pub struct Row<'a> {
     /// `service`: its name without `.service`.
     #[serde(borrow, deserialize_with = "perl::text")]
     pub service: Cow<'a, str>,
+    /// `state`: systemd's SubState, or of a unit that runs once and has ended its result, such as `success`.
+    #[serde(borrow, deserialize_with = "perl::text")]
+    pub state: Cow<'a, str>,
     /// `active-state`: systemd's ActiveState (7.0 and later).
     #[serde(rename = "active-state", borrow, deserialize_with = "perl::text")]
     pub active_state: Cow<'a, str>,

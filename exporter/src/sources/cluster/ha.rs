@@ -1,5 +1,6 @@
 //! HA: the manager and what it looks after, what is asked of it, and its rules.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -80,6 +81,12 @@ impl Ha {
     /// Its rules, likewise.
     pub(super) fn rules(&self, interval: Duration) -> Option<Arc<HaRules>> {
         Some(self.rules.servable(interval)?.value)
+    }
+
+    /// The nodes that HA takes to be in maintenance, likewise. Before 8.3 nothing else tells.
+    pub(super) fn maintenance(&self, interval: Duration) -> BTreeSet<Box<str>> {
+        let manager = self.manager.servable(interval);
+        manager.map_or_else(BTreeSet::new, |manager| manager.value.maintenance.clone())
     }
 
     /// What they bring.

@@ -1,4 +1,5 @@
-//! The machines under the cluster: pressure, clock, services, packages, subscription, certificates and network of each node.
+//! The machines under the cluster: pressure, clock, services, packages, subscription, certificates, network and PCI devices of each
+//! node.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,6 +17,7 @@ use crate::sources::name::SourceName;
 use crate::sources::node_rrd::{self, NodeMinute};
 use crate::sources::node_time;
 use crate::sources::packages::{self, NodePackages};
+use crate::sources::pci_devices::{self, NodePciDevices};
 use crate::sources::resources::Resources;
 use crate::sources::services::{self, NodeServices};
 use crate::sources::source::{PerNode, Source, Wiring};
@@ -29,6 +31,7 @@ use crate::subjects::node_interface::NodeInterface;
 use crate::subjects::node_rrd::NodeRrd;
 use crate::subjects::node_sampling::NodeSampling;
 use crate::subjects::packages::{NodeUpdates, Package};
+use crate::subjects::pci_devices::PciDevices;
 use crate::subjects::service::Service;
 use crate::subjects::subscription::Subscription;
 
@@ -43,6 +46,7 @@ pub(super) struct Machines {
     subscriptions: Unawaited<PerNode<Subscription>>,
     certificates: Unawaited<PerNode<NodeCertificates>>,
     interfaces: Unawaited<PerNode<NodeInterfaces>>,
+    pci_devices: Unawaited<PerNode<NodePciDevices>>,
     stalled: Mutex<Stalled>,
     joined: JoinedRows,
 }
@@ -57,6 +61,7 @@ struct JoinedRows {
     subscriptions: Joined<Subscription>,
     certificates: Joined<Certificate>,
     interfaces: Joined<NodeInterface>,
+    pci_devices: Joined<PciDevices>,
 }
 
 /// The rows.
@@ -80,6 +85,8 @@ pub struct MachineRows {
     pub certificates: Arc<[Certificate]>,
     /// Network interfaces.
     pub interfaces: Arc<[NodeInterface]>,
+    /// PCI devices.
+    pub pci_devices: Arc<[PciDevices]>,
 }
 
 impl Machines {
@@ -95,8 +102,10 @@ impl Machines {
             let clock = clock.clone();
             async move { node_time::fetch(&client, &cluster, &node, &clock).await }
         });
-        let services = per_node(wiring, SourceName::Services, |client, cluster, node| async move {
-            services::fetch(&client, &cluster, &node).await
+        let nodes = Arc::clone(known);
+        let services = per_node(wiring, SourceName::Services, move |client, cluster, node| {
+            let alone = nodes.nodes(false).len() < 2;
+            async move { services::fetch(&client, &cluster, &node, alone).await }
         });
         let packages = per_node(wiring, SourceName::Packages, |client, cluster, node| async move {
             packages::fetch(&client, &cluster, &node).await
@@ -109,6 +118,9 @@ impl Machines {
         });
         let interfaces = per_node(wiring, SourceName::Interfaces, |client, cluster, node| async move {
             interfaces::fetch(&client, &cluster, &node).await
+        });
+        let pci_devices = per_node(wiring, SourceName::PciDevices, |client, cluster, node| async move {
+            pci_devices::fetch(&client, &cluster, &node).await
         });
         Self {
             cluster,
@@ -124,13 +136,14 @@ impl Machines {
             subscriptions: Unawaited(subscriptions),
             certificates: Unawaited(certificates.damaged_by(|value| Some(value.damaged_rows))),
             interfaces: Unawaited(interfaces.damaged_by(|value| Some(value.damaged_rows))),
+            pci_devices: Unawaited(pci_devices.damaged_by(|value| Some(value.damaged_rows))),
             stalled: Mutex::default(),
             joined: JoinedRows::default(),
         }
     }
 
     /// Its sources.
-    pub(super) fn sources(&self) -> [&dyn Source; 7] {
+    pub(super) fn sources(&self) -> [&dyn Source; 8] {
         [
             &self.minutes,
             &self.clocks,
@@ -139,6 +152,7 @@ impl Machines {
             &self.subscriptions,
             &self.certificates,
             &self.interfaces,
+            &self.pci_devices,
         ]
     }
 
@@ -153,6 +167,7 @@ impl Machines {
         self.subscriptions.0.set_nodes(&nodes);
         self.certificates.0.set_nodes(&nodes);
         self.interfaces.0.set_nodes(&nodes);
+        self.pci_devices.0.set_nodes(&nodes);
     }
 
     /// What they bring. `resources` are those that may be served.
@@ -177,6 +192,9 @@ impl Machines {
             interfaces: joined
                 .interfaces
                 .of(&shown.nodes(&self.interfaces.0), |node| &node.interfaces),
+            pci_devices: joined
+                .pci_devices
+                .of(&shown.nodes(&self.pci_devices.0), |node| &node.classes),
         }
     }
 

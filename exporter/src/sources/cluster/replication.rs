@@ -12,7 +12,7 @@ use crate::sources::replication::{self, Replication as NodeReplication};
 use crate::sources::replication_jobs::{self, ReplicationJobs};
 use crate::sources::source::{PerNode, Source, Whole, Wiring};
 use crate::subjects::guest::GuestKey;
-use crate::subjects::replication::{ReplicationJob, ReplicationState};
+use crate::subjects::replication::{JobId, ReplicationJob, ReplicationState};
 
 /// The sources of replication.
 pub(super) struct Replication {
@@ -77,6 +77,20 @@ impl Replication {
     /// The jobs, whatever the scrape selects; none while they are not known.
     pub(super) fn jobs(&self, interval: Duration) -> Option<Arc<ReplicationJobs>> {
         Some(self.jobs.servable(interval)?.value)
+    }
+
+    /// The jobs that have never succeeded, likewise: there is no copy yet.
+    pub(super) fn never_synced(&self, interval: Duration) -> BTreeSet<JobId> {
+        let nodes = self.states.servable(interval);
+        let states = || nodes.values().flat_map(|node| &*node.value.states);
+        let synced: BTreeSet<_> = states()
+            .filter(|state| state.last_sync.is_some())
+            .map(|state| state.job)
+            .collect();
+        states()
+            .map(|state| state.job)
+            .filter(|job| !synced.contains(job))
+            .collect()
     }
 
     /// What they bring.

@@ -34,6 +34,7 @@ use crate::subjects::node_loss::NodeLoss;
 use crate::subjects::permission::Permission;
 use crate::subjects::pool::Pool;
 use crate::subjects::recovery_point::{RecoveryPoint, RecoverySource};
+use crate::subjects::replication::JobId;
 use crate::subjects::source::{Source, SourceFailure};
 use crate::subjects::storage::Storage;
 
@@ -100,6 +101,9 @@ pub(super) type LossRows = Cached<
         Same<Values<Configuration>>,
         Option<Same<ReplicationJobs>>,
         Option<Same<HaRules>>,
+        Option<Same<HaStatus>>,
+        BTreeSet<JobId>,
+        BTreeSet<Box<str>>,
     ),
     Arc<[NodeLoss]>,
 >;
@@ -208,18 +212,26 @@ impl ClusterSources {
     fn node_losses(&self, resources: &Arc<Resources>, interval: Duration) -> Arc<[NodeLoss]> {
         let (configurations, rules) = (self.inventory.configurations(), self.ha.rules(interval));
         let jobs = self.replication.jobs(interval);
+        let groups = self.ha.status(interval).filter(|ha| !ha.groups.is_empty());
+        let (never_synced, maintenance) = (self.replication.never_synced(interval), self.ha.maintenance(interval));
         let key = (
             Same(Arc::clone(resources)),
             Same(Arc::clone(&configurations)),
             jobs.clone().map(Same),
             rules.clone().map(Same),
+            groups.clone().map(Same),
+            never_synced.clone(),
+            maintenance.clone(),
         );
         self.node_losses.of(key, || {
             let evidence = Evidence {
                 resources,
                 configurations: &configurations,
                 jobs: jobs.as_deref().map_or(&[], |jobs| &jobs.jobs),
-                bound: rules.as_deref().map(|rules| &rules.bound),
+                constraints: rules.as_deref().map(|rules| &rules.constraints),
+                groups: groups.as_deref().map(|ha| &ha.groups),
+                never_synced: &never_synced,
+                maintenance: &maintenance,
             };
             node_loss::rows(&self.name, evidence)
         })
@@ -446,3 +458,6 @@ struct Parts<'a> {
     status: Option<&'a ClusterStatus>,
     with_node_status: bool,
 }
+
+#[cfg(test)]
+mod tests;

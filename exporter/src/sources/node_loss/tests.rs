@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -19,7 +20,10 @@ struct Cluster {
     rows: Vec<Value>,
     configurations: Values<Configuration>,
     jobs: Vec<ReplicationJob>,
-    bound: Bound,
+    constraints: Constraints,
+    groups: HashMap<GuestKey, Box<str>>,
+    never_synced: BTreeSet<JobId>,
+    maintenance: BTreeSet<Box<str>>,
 }
 
 impl Cluster {
@@ -92,7 +96,10 @@ impl Cluster {
             resources: &resources,
             configurations: &self.configurations,
             jobs: &self.jobs,
-            bound: Some(&self.bound),
+            constraints: Some(&self.constraints),
+            groups: Some(&self.groups),
+            never_synced: &self.never_synced,
+            maintenance: &self.maintenance,
         };
         rows("main", evidence)
     }
@@ -180,6 +187,8 @@ fn a_disk_that_is_elsewhere_is_out_of_reach() {
     let media = [Media::Cdrom, Media::Cloudinit, Media::Unused];
     cluster.configure(100, media.map(|media| drive("local", media)).into());
     assert_eq!(cluster.first(), (1, 0, 0, 0), "only disks count");
+    cluster.configure(100, vec![drive("", Media::Device)]);
+    assert_eq!(cluster.first(), (1, 1, 1, 0), "a device of the node in a container");
 }
 
 #[test]
@@ -192,6 +201,9 @@ fn a_replica_is_a_place_too() {
     assert_eq!(cluster().job(100, "c", true).first(), (1, 0, 0, 0));
     assert_eq!(cluster().job(100, "c", false).first(), (1, 1, 5, 0));
     assert_eq!(cluster().job(101, "c", true).first(), (1, 1, 5, 0));
+    let mut failing = cluster().job(100, "c", true);
+    failing.never_synced.insert(JobId { vmid: 100, number: 0 });
+    assert_eq!(failing.first(), (1, 1, 5, 0), "nothing has arrived there");
     let crowded = cluster()
         .running(102, "a", 5, &["zfs"])
         .job(100, "c", true)
@@ -225,12 +237,65 @@ fn only_guests_that_run_need_a_place() {
 fn a_guest_goes_only_where_ha_lets_it() {
     let cluster = |node: &str| {
         let mut cluster = pair().storage("san", true, &["a", "b"]).running(100, "a", 1, &["san"]);
-        cluster.bound.insert(machine(100), [node.into()].into());
+        cluster.constraints.bound.insert(machine(100), [node.into()].into());
         cluster
     };
     assert_eq!(cluster("b").first(), (1, 0, 0, 0));
     assert_eq!(cluster("a").first(), (1, 1, 1, 0));
     assert_eq!(cluster("gone").first(), (1, 1, 1, 0));
+}
+
+#[test]
+fn before_pve_9_a_guest_goes_only_where_its_restricted_group_is() {
+    let mut cluster = pair().storage("san", true, &["a", "b"]).running(100, "a", 1, &["san"]);
+    cluster.constraints.groups.insert("a-only".into(), ["a".into()].into());
+    assert_eq!(cluster.first(), (1, 0, 0, 0), "others are in it");
+    cluster.groups.insert(machine(100), "a-only".into());
+    assert_eq!(cluster.first(), (1, 1, 1, 0));
+    cluster.groups.insert(machine(100), "preferred".into());
+    assert_eq!(cluster.first(), (1, 0, 0, 0), "a preference");
+}
+
+#[test]
+fn guests_that_ha_keeps_apart_do_not_meet() {
+    let cluster = |second: &str| {
+        let mut cluster = Cluster::new(&[("a", 8, 0), ("b", 8, 0), ("c", 8, 0)])
+            .storage("san", true, &["a", "b", "c"])
+            .running(100, "a", 1, &["san"])
+            .running(101, second, 1, &["san"])
+            .running(102, "c", 1, &["san"]);
+        for vmid in [100, 101, 102] {
+            cluster.constraints.apart.insert(machine(vmid), vec![1]);
+        }
+        cluster
+    };
+    assert_eq!(cluster("b").first(), (1, 1, 1, 0), "each of the others has one");
+    assert_eq!(cluster("a").first(), (2, 1, 1, 0), "only b is left for two");
+    let mut two = cluster("b");
+    two.constraints.apart.remove(&machine(102));
+    assert_eq!(two.first(), (1, 0, 0, 0));
+}
+
+#[test]
+fn guests_that_ha_keeps_together_go_together() {
+    let cluster = |third: &str| {
+        let mut cluster = Cluster::new(&[("a", 8, 0), ("b", 4, 0), ("c", 5, 0)])
+            .storage("san", true, &["a", "b", "c"])
+            .storage("two", true, &["a", "b"])
+            .running(100, "a", 3, &["san"])
+            .running(101, "a", 2, &["san"])
+            .running(102, third, 1, &["san"]);
+        for vmid in [100, 101, 102] {
+            cluster.constraints.together.insert(machine(vmid), 1);
+        }
+        cluster
+    };
+    assert_eq!(cluster("a").first(), (3, 3, 6, 0), "nobody has 6 GiB");
+    assert_eq!(cluster("c").first(), (2, 0, 0, 0), "5 GiB are where the third one is");
+    assert_eq!(cluster("b").first(), (2, 2, 5, 0), "there they are too few");
+    let mut apart = cluster("c");
+    apart.configure(101, vec![drive("two", Media::Disk)]);
+    assert_eq!(apart.first(), (2, 2, 5, 0), "what one of them needs is not there");
 }
 
 #[test]
@@ -251,6 +316,14 @@ fn nodes_that_take_nobody() {
 }
 
 #[test]
+fn a_node_that_only_the_manager_of_ha_knows_to_be_in_maintenance() {
+    let mut cluster = pair().storage("san", true, &["a", "b"]).running(100, "a", 1, &["san"]);
+    assert_eq!(cluster.first(), (1, 0, 0, 0));
+    cluster.maintenance.insert("b".into());
+    assert_eq!(cluster.first(), (1, 1, 1, 0));
+}
+
+#[test]
 fn no_answer_where_it_would_be_for_a_part_or_for_nobody() {
     let alone = Cluster::new(&[("a", 8, 0)]).guest(100, "a", 1, "running");
     assert!(alone.rows(&GuestFilter::default()).is_empty());
@@ -262,6 +335,12 @@ fn no_answer_where_it_would_be_for_a_part_or_for_nobody() {
         ..GuestFilter::default()
     };
     assert!(pair().guest(100, "a", 1, "running").rows(&filter).is_empty());
+    let mut silent = pair().guest(100, "a", 1, "running");
+    silent.rows[1].as_object_mut().unwrap().remove("mem");
+    assert!(
+        silent.rows(&GuestFilter::default()).is_empty(),
+        "its memory is not ours to know"
+    );
 }
 
 #[test]
@@ -272,7 +351,10 @@ fn the_recorded_cluster() {
         resources: &resources,
         configurations: &Values::new(),
         jobs: &[],
-        bound: None,
+        constraints: None,
+        groups: None,
+        never_synced: &BTreeSet::new(),
+        maintenance: &BTreeSet::new(),
     };
     let rows = rows("main", evidence);
     assert_eq!(rows.len(), 2, "the third is offline");
@@ -307,7 +389,10 @@ fn thousands_of_guests() {
         resources: &resources,
         configurations: &cluster.configurations,
         jobs: &[],
-        bound: Some(&cluster.bound),
+        constraints: Some(&cluster.constraints),
+        groups: None,
+        never_synced: &BTreeSet::new(),
+        maintenance: &BTreeSet::new(),
     };
     let rows = rows("main", evidence);
     assert_eq!(rows.len(), 30);

@@ -99,6 +99,7 @@ impl Simulated {
         ended(&machines.subscriptions, deadline).await;
         ended(&machines.certificates, deadline).await;
         ended(&machines.interfaces, deadline).await;
+        ended(&machines.pci_devices, deadline).await;
     }
 
     fn rows(&self) -> MachineRows {
@@ -178,12 +179,14 @@ async fn a_lively_cluster_shows_what_is_wrong_with_each_node() {
             .as_secs();
     assert_eq!(left.div_ceil(86_400), 9);
     assert_eq!(rows.interfaces.len(), 3 * 5);
+    assert_eq!(rows.pci_devices.len(), 3 * 8);
+    assert_eq!(of(&rows.pci_devices, r#"node="pve2",class="network""#).devices, 3);
     assert_eq!(
         of(&rows.packages, r#"node="pve2",package="pve-manager""#).version,
         "9.2.11".into()
     );
     assert_eq!(rows.minutes.len(), 3);
-    assert!(of(&rows.minutes, "pve1").arc_size.is_some() && of(&rows.minutes, "pve2").arc_size.is_none());
+    assert!(of(&rows.minutes, "pve2").arc_size.is_some() && of(&rows.minutes, "pve3").arc_size.is_none());
     for source in simulated.machines.sources() {
         let outcomes = source.outcomes();
         assert!(outcomes.iter().all(|outcome| outcome.damaged_rows.unwrap_or(0) == 0));

@@ -425,7 +425,7 @@ async fn a_backfill_writes_files_and_says_what_to_do() {
     ];
     let (status, stdout, stderr) = run(&whole);
     assert_eq!(status, Some(0), "{stderr}");
-    assert!(stdout.contains("    promtool tsdb create-blocks-from openmetrics --max-block-duration="));
+    assert!(stdout.contains("; do promtool tsdb create-blocks-from openmetrics --max-block-duration="));
     assert!(
         stderr.contains("histories: all 3\n") && !stderr.contains('\r'),
         "{stderr}"

@@ -14,7 +14,7 @@ const TAKES_TURNS: Duration = Duration::from_secs(120);
 const AT_ONCE: u32 = 5;
 
 /// How far apart the other nodes are asked at most.
-const ONE_BY_ONE: Duration = Duration::from_secs(30);
+const ONE_BY_ONE: Duration = Duration::from_secs(60);
 
 /// How old the data of one source may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -130,6 +130,7 @@ fn set_max_age(config: &mut Config, source: SourceName, seconds: u64) {
 
 async fn start(source: SourceName) -> Simulated {
     let options = Options {
+        guests: 12,
         sees_backups: true,
         ceph: source.endpoint().contains("/ceph/"),
         ..options()

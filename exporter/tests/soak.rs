@@ -145,7 +145,8 @@ async fn every_scrape_ends_in_time_whatever_fails() {
         loop {
             let seen = scrape(address).await;
             // A storage that hung is left alone for ten minutes.
-            let rests = |sample: &support::strict::Sample| sample.label("source").is_some_and(|name| name.starts_with("zfs"));
+            let rests =
+                |sample: &support::strict::Sample| sample.label("source").is_some_and(|name| name.starts_with("zfs"));
             let up = |sample: &support::strict::Sample| sample.value == 1.0 || rests(sample);
             if seen.samples("pve_source_up").all(up) && seen.samples("pve_node_up").all(up) {
                 break;

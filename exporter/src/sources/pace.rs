@@ -47,6 +47,7 @@ impl Pace {
                     | SourceName::StorageConfig
                     | SourceName::Disks
                     | SourceName::DiskSmart
+                    | SourceName::NodeTime
                     | SourceName::Packages
                     | SourceName::Subscriptions
                     | SourceName::Certificates
@@ -70,7 +71,7 @@ impl Pace {
     /// beginning. They take turns, lest all that were first read at once stay together for ever; what is read every few scrapes
     /// does not.
     pub(crate) fn turn(&self, index: u32, number: usize, passed: Duration) -> Option<Duration> {
-        if self.refresh_at() < TAKES_TURNS {
+        if self.period() < TAKES_TURNS {
             return None;
         }
         self.slot(index, number, passed)
@@ -79,7 +80,7 @@ impl Pace {
     /// Whether one is due that no scrape waits for, and whose value has this age. At first a few are read at once, and the others
     /// one by one; from then on each at its turn, once that is worth it.
     pub(crate) fn is_due(&self, index: u32, number: usize, passed: Duration, age: Option<Duration>) -> bool {
-        let period = self.refresh_at();
+        let period = self.period();
         if age.is_none_or(|age| age >= period * 3 / 2) {
             let number = u32::try_from(number).unwrap_or(u32::MAX).max(1);
             return index < AT_ONCE || passed >= ONE_BY_ONE.min(period / number) * index;
@@ -93,10 +94,20 @@ impl Pace {
     }
 
     fn slot(&self, index: u32, number: usize, passed: Duration) -> Option<Duration> {
-        let period = self.refresh_at();
+        let period = self.period();
         let first = period * index / u32::try_from(number).ok()?.max(1);
         let since = passed.checked_sub(first)?.as_nanos() % period.as_nanos().max(1);
         passed.checked_sub(Duration::from_nanos(u64::try_from(since).ok()?))
+    }
+
+    /// The time between two turns. Live state is gone after a while however old it may get, and a first turn may come late.
+    fn period(&self) -> Duration {
+        let refresh_at = self.refresh_at();
+        if self.live {
+            refresh_at.min(LIVE_STATE_LIMIT * 8 / 15)
+        } else {
+            refresh_at
+        }
     }
 
     pub(crate) fn refresh_at(&self) -> Duration {
@@ -121,6 +132,20 @@ mod tests {
         assert_eq!([turn(1, 59), turn(1, 60), turn(1, 301)], [None, Some(60), Some(300)]);
         let fast = Pace::new(SourceName::Qemu, seconds(60));
         assert_eq!(fast.turn(0, 4, seconds(500)), None);
+    }
+
+    #[test]
+    fn live_state_is_read_again_before_it_is_served_no_more() {
+        let seconds = Duration::from_secs;
+        let pace = Pace::new(SourceName::Services, seconds(6 * 3600));
+        let mut read = None;
+        for passed in 0..7200 {
+            let age = read.map(|read| seconds(passed - read));
+            assert!(age.is_none_or(|age| age < pace.max_stale(seconds(15))), "{age:?}");
+            if pace.is_due(2, 3, seconds(passed), age) {
+                read = Some(passed);
+            }
+        }
     }
 
     #[test]

@@ -358,6 +358,7 @@ impl<T: Send + Sync + 'static> PerNode<T> {
             let absent = latest.is_some_and(|latest| (self.absent)(&latest.value));
             let pace = Pace {
                 max_age: self.pace.max_age.max(if absent { ABSENT } else { Duration::ZERO }),
+                live: self.pace.live && !absent,
                 ..self.pace
             };
             if held.record().up != Some(false) && held.may_start() && pace.is_due(index, number, passed, age) {

@@ -62,6 +62,7 @@ pub mod subscriptions;
 pub mod survey;
 pub mod tasks;
 pub mod tool;
+mod turns;
 pub mod unawaited;
 pub mod version;
 pub mod zfs;

@@ -10,12 +10,6 @@ const LIVE_STATE_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// How long the values of a source last at least whose nodes take turns.
 const TAKES_TURNS: Duration = Duration::from_secs(120);
 
-/// How many nodes are asked at once when something is first asked that no scrape waits for.
-const AT_ONCE: u32 = 5;
-
-/// How far apart the other nodes are asked at most.
-const ONE_BY_ONE: Duration = Duration::from_secs(60);
-
 /// How old the data of one source may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
@@ -74,34 +68,19 @@ impl Pace {
         if self.period() < TAKES_TURNS {
             return None;
         }
-        self.slot(index, number, passed)
+        passed.checked_sub(self.since_turn(index, number, passed)?)
     }
 
-    /// Whether one is due that no scrape waits for, and whose value has this age. At first a few are read at once, and the others
-    /// one by one; from then on each at its turn, once that is worth it.
-    pub(crate) fn is_due(&self, index: u32, number: usize, passed: Duration, age: Option<Duration>) -> bool {
-        let period = self.period();
-        if age.is_none_or(|age| age >= period * 3 / 2) {
-            let number = u32::try_from(number).unwrap_or(u32::MAX).max(1);
-            return index < AT_ONCE || passed >= ONE_BY_ONE.min(period / number) * index;
-        }
-        // The age that it had when its turn came.
-        let slot = self.slot(index, number, passed);
-        let aged = age
-            .zip(slot)
-            .and_then(|(age, slot)| age.checked_sub(passed.saturating_sub(slot)));
-        aged.is_some_and(|aged| aged >= period / 2)
-    }
-
-    fn slot(&self, index: u32, number: usize, passed: Duration) -> Option<Duration> {
+    /// How long ago that was, however often it comes.
+    pub(crate) fn since_turn(&self, index: u32, number: usize, passed: Duration) -> Option<Duration> {
         let period = self.period();
         let first = period * index / u32::try_from(number).ok()?.max(1);
         let since = passed.checked_sub(first)?.as_nanos() % period.as_nanos().max(1);
-        passed.checked_sub(Duration::from_nanos(u64::try_from(since).ok()?))
+        Some(Duration::from_nanos(u64::try_from(since).ok()?))
     }
 
     /// The time between two turns. Live state is gone after a while however old it may get, and a first turn may come late.
-    fn period(&self) -> Duration {
+    pub(crate) fn period(&self) -> Duration {
         let refresh_at = self.refresh_at();
         if self.live {
             refresh_at.min(LIVE_STATE_LIMIT * 8 / 15)
@@ -132,39 +111,5 @@ mod tests {
         assert_eq!([turn(1, 59), turn(1, 60), turn(1, 301)], [None, Some(60), Some(300)]);
         let fast = Pace::new(SourceName::Qemu, seconds(60));
         assert_eq!(fast.turn(0, 4, seconds(500)), None);
-    }
-
-    #[test]
-    fn live_state_is_read_again_before_it_is_served_no_more() {
-        let seconds = Duration::from_secs;
-        let pace = Pace::new(SourceName::Services, seconds(6 * 3600));
-        let mut read = None;
-        for passed in 0..7200 {
-            let age = read.map(|read| seconds(passed - read));
-            assert!(age.is_none_or(|age| age < pace.max_stale(seconds(15))), "{age:?}");
-            if pace.is_due(2, 3, seconds(passed), age) {
-                read = Some(passed);
-            }
-        }
-    }
-
-    #[test]
-    fn what_nobody_waits_for_is_read_by_turns_from_the_start() {
-        let seconds = Duration::from_secs;
-        let pace = Pace::new(SourceName::Services, seconds(300));
-        let mut read = [None; 20];
-        let mut minutes = [0; 20];
-        for passed in 0..1200 {
-            for (index, read) in (0..).zip(&mut read) {
-                let age = read.map(|read| seconds(passed - read));
-                if pace.is_due(index, 20, seconds(passed), age) {
-                    *read = Some(passed);
-                    minutes[usize::try_from(passed / 60).unwrap()] += 1;
-                }
-                assert!(age.is_none_or(|age| age <= seconds(360)), "{index}: {age:?}");
-            }
-        }
-        assert_eq!(minutes[..4], [5; 4], "{minutes:?}");
-        assert!(minutes.iter().all(|count| *count <= 5), "{minutes:?}");
     }
 }

@@ -15,15 +15,13 @@ use crate::pve::error::ApiError;
 use crate::sources::held::{Dated, Held, Record, Rests};
 use crate::sources::name::SourceName;
 use crate::sources::pace::Pace;
+use crate::sources::turns::Turns;
 
 /// How long a node may go on with a call that nobody waits for any more: as long as it asks a backup server.
 const LONGEST_CALL: Duration = Duration::from_secs(120);
 
 /// After how long a node is asked again for what it does not have.
 const ABSENT: Duration = Duration::from_secs(3600);
-
-/// After how long without anybody who wants anything the nodes begin anew to take turns.
-const PAUSE: Duration = Duration::from_secs(60);
 
 /// How a source fared, at one node where it is kept per node.
 #[derive(Clone, Debug, Default)]
@@ -253,13 +251,6 @@ pub struct PerNode<T> {
     absent: fn(&T) -> bool,
 }
 
-/// Since when nodes take turns, and when that was last looked at.
-#[derive(Clone, Copy)]
-struct Turns {
-    began: Instant,
-    seen: Instant,
-}
-
 impl<T: Send + Sync + 'static> PerNode<T> {
     /// The same, with a way to tell how many rows of a value could not be read.
     #[must_use]
@@ -337,22 +328,15 @@ impl<T: Send + Sync + 'static> PerNode<T> {
         turn.is_some_and(|turn| held.is_older(self.began + turn))
     }
 
-    /// Starts what is due of what no scrape waits for: the nodes take turns from the first time on, and anew when nobody has
-    /// wanted anything for a while.
+    /// Starts what is due of what no scrape waits for.
     pub fn start_in_turn(&self) {
         let (now, nodes) = (self.clock.now(), self.nodes());
-        if nodes.is_empty() {
-            return;
-        }
-        let began = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            let going = turns.filter(|turns| now.saturating_duration_since(turns.seen) < PAUSE);
-            let began = going.map_or(now, |turns| turns.began);
-            *turns = Some(Turns { began, seen: now });
-            began
-        };
-        let (passed, number) = (now.saturating_duration_since(began), nodes.len());
+        let number = nodes.len();
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, (node, held)) in (0..).zip(nodes) {
+            if held.record().up == Some(false) || !held.may_start() {
+                continue;
+            }
             let latest = held.latest();
             let age = latest.as_ref().map(|latest| now.saturating_duration_since(latest.at));
             let absent = latest.is_some_and(|latest| (self.absent)(&latest.value));
@@ -361,7 +345,9 @@ impl<T: Send + Sync + 'static> PerNode<T> {
                 live: self.pace.live && !absent,
                 ..self.pace
             };
-            if held.record().up != Some(false) && held.may_start() && pace.is_due(index, number, passed, age) {
+            // They begin with the first node that is known.
+            let turns = turns.get_or_insert_with(|| Turns::new(now));
+            if turns.is_due(pace, index, number, age, now) {
                 self.start(&node, &held);
             }
         }

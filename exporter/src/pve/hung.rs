@@ -85,10 +85,13 @@ impl HungStorages {
     }
 }
 
-/// The first two parts of a path below its node, such as `disks` and `zfs`: what is below them hangs as they do.
+/// The first two parts of a path below its node, such as `disks` and `zfs`: what is below them hangs as they do. Thin pools are
+/// in volume groups, and the tools for both look at the same devices.
 fn kind_and_name(path: &str) -> (String, String) {
-    let mut parts = path.split('/').skip(3).map(str::to_owned);
-    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+    let mut parts = path.split('/').skip(3);
+    let (kind, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let name = if name == "lvmthin" { "lvm" } else { name };
+    (kind.to_owned(), name.to_owned())
 }
 
 #[cfg(test)]
@@ -144,7 +147,7 @@ mod tests {
             node.hangs(ZFS);
             node.now += Duration::from_secs(60 * minutes - 1);
             assert!(node.rests(ZFS) && node.rests(POOL), "{minutes}");
-            assert!(!node.rests(LVM) && !node.rests(THIN) && !node.rests(NAS));
+            assert!(!node.rests(LVM) && !node.rests(NAS));
             node.now += Duration::from_secs(1);
             assert!(!node.rests(ZFS), "{minutes}");
         }
@@ -152,6 +155,17 @@ mod tests {
         node.hangs(ZFS);
         node.now += Duration::from_secs(600);
         assert!(!node.rests(ZFS), "an answer in between makes it good");
+    }
+
+    #[test]
+    fn volume_groups_and_their_thin_pools_are_one() {
+        let node = Node::new();
+        node.hangs(LVM);
+        assert!(node.rests(THIN));
+        node.hangs(THIN);
+        assert!(!node.rests(ZFS) && !node.rests(LIST));
+        node.answers(THIN);
+        assert!(!node.rests(LVM));
     }
 
     #[test]

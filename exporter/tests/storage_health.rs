@@ -364,7 +364,11 @@ async fn a_dead_device_of_lvm_costs_its_node_no_other_source() {
     }
     let calls = pve.simulator.calls();
     let hung = lvm.map(|path| calls.executed_for_by(&format!("/nodes/{{node}}/disks/{path}"), "pve2"));
-    assert_eq!(hung.iter().sum::<u64>(), 1, "both in the twelve minutes after the first time");
+    assert_eq!(
+        hung.iter().sum::<u64>(),
+        1,
+        "both in the twelve minutes after the first time"
+    );
 }
 
 #[tokio::test]

@@ -343,9 +343,32 @@ async fn a_pool_that_hangs_costs_its_node_no_other_source() {
 }
 
 #[tokio::test]
-async fn a_volume_group_that_hangs_costs_its_node_no_other_source() {
+async fn a_dead_device_of_lvm_costs_its_node_no_other_source() {
     let pve = steady().await;
-    costs_only(&pve, "hang:pve2:/nodes/*/disks/lvm", "pve2", &["lvm"]).await;
+    let lvm = ["lvm", "lvmthin"];
+    costs_only(&pve, "hang:pve2:/nodes/*/disks/lvm", "pve2", &lvm).await;
+    let others = ["zfs", "zfs_detail", "disks"].map(|source| [source, "pve2", ""].map(str::to_owned));
+    pve.simulator.reset_calls();
+    for path in lvm {
+        pve.inject(&format!("status=596:pve2:/nodes/*/disks/{path}")).await;
+    }
+    for _ in 0..4 {
+        let before = last_read(&scrape(&pve.exporter).await);
+        for _ in 0..12 {
+            pve.later(STEP).await;
+        }
+        let now = last_read(&scrape(&pve.exporter).await);
+        for other in &others {
+            assert!(now[other] > before[other], "{other:?} is as old as three minutes ago");
+        }
+    }
+    let calls = pve.simulator.calls();
+    let hung = lvm.map(|path| calls.executed_for_by(&format!("/nodes/{{node}}/disks/{path}"), "pve2"));
+    assert_eq!(
+        hung.iter().sum::<u64>(),
+        1,
+        "both in the twelve minutes after the first time"
+    );
 }
 
 #[tokio::test]

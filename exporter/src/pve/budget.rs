@@ -30,7 +30,7 @@ const SLOW_PER_NODE: usize = 1;
 const STORAGE_PER_NODE: usize = 1;
 
 /// What looks at a storage mostly takes less. What takes longer does not keep others that are slow from the node any more.
-const STORAGE_PATIENCE: Duration = Duration::from_secs(3);
+pub const STORAGE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Requests in flight through one endpoint. PVE gives a hung node 30 s, so those for other nodes leave some places free for
 /// what the endpoint answers itself.

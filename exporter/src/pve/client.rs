@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::Cluster;
 use crate::pve::api;
 use crate::pve::authorization::Authorization;
-use crate::pve::budget::{Budget, Cost};
+use crate::pve::budget::{Budget, Cost, STORAGE_PATIENCE};
 use crate::pve::endpoints::{Endpoint, Endpoints};
 use crate::pve::error::{ApiError, DecodeError};
 use crate::pve::hung::HungStorages;
@@ -256,13 +256,7 @@ impl Client {
                 // It turned out to be silent, or to hang, while this request waited for its place.
                 return Err(ApiError::Resting(Box::new(error)));
             }
-            let outcome = places.hold(self.get_from(request, index, endpoint)).await;
-            if let Place::Node(node) = &request.place {
-                self.silent
-                    .note(node, &request.path, request.cost, &outcome, self.clock.now());
-                self.note_hung(node, request, index, &outcome);
-            }
-            let error = match outcome {
+            let error = match places.hold(self.get_and_note(request, index, endpoint)).await {
                 Err(error) => error,
                 answer => return answer,
             };
@@ -290,6 +284,26 @@ impl Client {
                     problem: "there is no endpoint to ask".to_owned(),
                 }
             }))
+    }
+
+    /// Notes how it ended before anybody else gets its places.
+    async fn get_and_note(&self, request: &Request, index: usize, endpoint: &Endpoint) -> Result<Answer, ApiError> {
+        let Place::Node(node) = &request.place else {
+            return self.get_from(request, index, endpoint).await;
+        };
+        let under_way = UnderWay {
+            client: self,
+            node,
+            request,
+            endpoint: index,
+            since: self.clock.now(),
+        };
+        let outcome = self.get_from(request, index, endpoint).await;
+        under_way.ended();
+        self.silent
+            .note(node, &request.path, request.cost, &outcome, self.clock.now());
+        self.note_hung(node, request, index, &outcome);
+        outcome
     }
 
     fn why_hung(&self, node: &Arc<str>, request: &Request) -> Option<ApiError> {
@@ -333,7 +347,7 @@ impl Client {
         let version = at("/version");
         let answer = timeout(PROBE_TIMEOUT, self.get(&version))
             .await
-            .unwrap_or_else(|_| Err(self.timed_out(index, &version)));
+            .unwrap_or_else(|_| Err(self.timed_out(index, &version, PROBE_TIMEOUT)));
         if let Err(error @ ApiError::Timeout { .. }) = &answer {
             self.endpoints.failed(index, self.clock.now(), error);
         }
@@ -346,7 +360,7 @@ impl Client {
         }
     }
 
-    fn timed_out(&self, index: usize, request: &Request) -> ApiError {
+    fn timed_out(&self, index: usize, request: &Request, limit: Duration) -> ApiError {
         let endpoint = self
             .endpoints
             .all()
@@ -355,7 +369,7 @@ impl Client {
         ApiError::Timeout {
             endpoint,
             path: without_users(&request.path),
-            limit: request.timeout.unwrap_or(self.request_timeout),
+            limit,
         }
     }
 
@@ -439,5 +453,32 @@ impl Client {
             endpoint: index,
             took: started.elapsed(),
         })
+    }
+}
+
+/// A request that a node is at work on. The refresh that it belongs to may have to end before it is given up itself, and drops it:
+/// nothing else would tell that it hangs.
+struct UnderWay<'a> {
+    client: &'a Client,
+    node: &'a Arc<str>,
+    request: &'a Request,
+    endpoint: usize,
+    since: Instant,
+}
+
+impl UnderWay<'_> {
+    fn ended(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let passed = self.client.clock.now().saturating_duration_since(self.since);
+        if passed > STORAGE_PATIENCE {
+            let error = self.client.timed_out(self.endpoint, self.request, passed);
+            self.client
+                .note_hung(self.node, self.request, self.endpoint, &Err(error));
+        }
     }
 }

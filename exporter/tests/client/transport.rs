@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::FutureExt as _;
+use pve_exporter::clock::Clock;
 use pve_exporter::config::Cluster;
 use pve_exporter::metrics::exposition::Format;
+use pve_exporter::pve::budget::Cost;
 use pve_exporter::pve::client::Request;
 use pve_exporter::pve::error::ApiError;
 use pve_simulator::{FaultKind, Options, Simulator};
@@ -15,8 +18,8 @@ use tokio::net::TcpListener;
 
 use crate::support::exporters;
 use crate::support::scripted_server::{Answer, ScriptedServer, ok};
-use crate::support::simulated::{cluster, options};
-use crate::{client, version};
+use crate::support::simulated::{START, cluster, options, until};
+use crate::{client, client_at, version};
 
 const BODY: &str = "{\"data\":{\"version\":\"9.0\"}}";
 
@@ -232,4 +235,31 @@ async fn a_refresh_takes_no_longer_than_allowed() {
     let failed = [("source", "resources"), ("reason", "timeout")];
     assert_eq!(exposition.value("pve_source_failures_total", &failed), Some(1.0));
     assert_eq!(exposition.value("pve_source_up", &[("source", "version")]), Some(1.0));
+}
+
+#[tokio::test]
+async fn what_hangs_at_a_storage_is_left_alone_also_when_the_refresh_ends_before() {
+    let server = ScriptedServer::start(|_| Answer::Stall(Vec::new())).await;
+    let clock = Clock::standing_at(START);
+    let client = client_at(&server.cluster(), &clock);
+    let request = |path| Request::node(&"pve1".into(), path, Cost::Storage);
+    let waiting = request("disks/list");
+    for (path, seconds, rests) in [("disks/zfs", 3, false), ("disks/lvm", 4, true)] {
+        let hanging = request(path);
+        let passes = async {
+            let is_sent = || server.received().iter().any(|one| one.target().ends_with(path));
+            until("it is sent", is_sent).await;
+            clock.advance(Duration::from_secs(seconds));
+        };
+        tokio::select! {
+            biased;
+            _ = client.get(&hanging) => panic!("{path} has been answered"),
+            _ = client.get(&waiting) => panic!("another storage has been asked meanwhile"),
+            () = passes => {}
+        }
+        let again = client.get(&hanging).now_or_never();
+        let refused = matches!(again, Some(Err(ApiError::Resting(_))));
+        assert_eq!(refused, rests, "{path}, {again:?}");
+        assert!(client.get(&waiting).now_or_never().is_none(), "it has never been sent");
+    }
 }

@@ -207,7 +207,7 @@ impl<T: Send + Sync + 'static> Held<T> {
         };
         let age = now.saturating_duration_since(latest.at);
         let stale = age >= pace.max_stale(interval);
-        let old = age >= pace.refresh_at() || stale;
+        let old = age >= pace.period();
         need(old, old && pace.awaited || stale)
     }
 
@@ -594,7 +594,11 @@ mod tests {
             live: true,
         };
         refreshed(&held, Ok(1)).await;
-        clock.advance(900 * SECOND);
+        clock.advance(479 * SECOND);
+        assert_eq!(held.need(hourly, SECOND), NOTHING);
+        clock.advance(SECOND);
+        assert_eq!(held.need(hourly, SECOND), BEHIND);
+        clock.advance(420 * SECOND);
         assert_eq!(held.need(hourly, SECOND), REFRESH_AND_WAIT);
     }
 

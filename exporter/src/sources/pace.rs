@@ -110,8 +110,9 @@ impl Pace {
         passed.checked_sub(Duration::from_nanos(u64::try_from(since).ok()?))
     }
 
-    /// The time between two turns. Live state is gone after a while however old it may get, and a first turn may come late.
-    fn period(&self) -> Duration {
+    /// The age at which it is read again, and the time between two turns. Live state is gone after a while however old it may get,
+    /// and a first turn may come late.
+    pub(crate) fn period(&self) -> Duration {
         let refresh_at = self.refresh_at();
         if self.live {
             refresh_at.min(LIVE_STATE_LIMIT * 8 / 15)
@@ -120,7 +121,7 @@ impl Pace {
         }
     }
 
-    pub(crate) fn refresh_at(&self) -> Duration {
+    fn refresh_at(&self) -> Duration {
         if self.awaited {
             self.max_age
         } else {

@@ -298,7 +298,7 @@ fn announce(
         (state.objects.iter().map(samples).sum::<u64>() * openmetrics::BYTES_PER_SAMPLE).div_ceil(1_000_000);
     if histories > 0 {
         progress.say(&format!(
-            "{histories} histories are to be read, by {calls} calls at most, {rate} a minute: {} min; the directory grows to \
+            "{histories} histories are to be read, by {calls} calls at most, {rate} a minute on top of those of a running exporter: {} min; the directory grows to \
              {megabytes} MB at most. If this is interrupted, the same command goes on.{}",
             calls.div_ceil(rate.into()),
             unlabelled(&state.asked.labels).trim_end()

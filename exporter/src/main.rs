@@ -79,8 +79,8 @@ struct BackfillArguments {
     /// The directory for the files: new, empty, or of the same command before, which then goes on
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// How often PVE is asked at most
-    #[arg(long, value_name = "NUMBER", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=6_000))]
+    /// How often PVE is asked at most, on top of what a running exporter asks
+    #[arg(long, value_name = "NUMBER", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=6_000))]
     calls_per_minute: u32,
     /// The cluster, where the configuration has several
     #[arg(long, value_name = "NAME")]

@@ -523,7 +523,8 @@ async fn it_is_told_beforehand_what_it_takes() {
     let mut progress = Progress::new(&mut out, false);
     run(&config(&simulator), &arguments, NOW, &mut progress).await.unwrap();
     let told = String::from_utf8(out).unwrap();
-    let expected = "17 histories are to be read, by 85 calls at most, 2000 a minute: 1 min; the directory grows to ";
+    let expected = "17 histories are to be read, by 85 calls at most, 2000 a minute on top of those of a running \
+                    exporter: 1 min; the directory grows to ";
     let rest = told.strip_prefix(expected).unwrap_or_else(|| panic!("{told}"));
     let most = rest.split(' ').next().unwrap();
     let size = files(outer.path())

@@ -125,6 +125,13 @@ fn wrong_arguments_and_help() {
     let help = run(&["--help"]);
     assert!(help.status.success());
     assert!(String::from_utf8(help.stdout).unwrap().contains("--config.file"));
+    let help = String::from_utf8(run(&["backfill", "--help"]).stdout).unwrap();
+    // It is wrapped where the terminal ends.
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        help.contains("on top of what a running exporter asks [default: 60]"),
+        "{help}"
+    );
 }
 
 #[test]
@@ -394,6 +401,7 @@ async fn a_backfill_writes_files_and_says_what_to_do() {
     let output = output.to_str().unwrap();
     let run = |arguments: &[&str]| {
         let mut all = vec!["backfill", "--output", output, "--storages", "none"];
+        all.extend(["--calls-per-minute", "6000"]);
         all.extend(arguments);
         let ended = setup.command(&all).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -101,8 +101,7 @@ pub(super) fn is_required(key: &Key) -> bool {
 }
 
 const ENABLED: &str = "Whether the source is read. `disk_smart` is not by default: it has PVE run `smartctl` for each disk, one after the other, at every `max_age`, which wakes disks that sleep. Without it nothing is known of their health, wear, temperature and the like. `netstat` is never, without `guest_interfaces`.";
-const MAX_AGE: &str =
-    "The age at which its data is read again; what it may be at least is in the table of the sources.";
+const MAX_AGE: &str = "The age at which its data is read again; what it may be at least is in the table of the sources. Live state is read every eight minutes at the latest, since it is served for 15 minutes at most.";
 
 const SELECTOR: &[Key] = &[
     key("types", Kind::List("[\"qemu\"]"), "[]", "Kinds: `qemu`, `lxc`."),

@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn where_two_of_a_kind_hang_the_others_are_left_alone() {
-        let mut node = Node::new();
+        let node = Node::new();
         node.hangs(LIST);
         assert!(!node.rests(LIST_WITHOUT_SMART), "it does not wait for every disk");
         node.hangs(ZFS);

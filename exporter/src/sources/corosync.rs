@@ -1,6 +1,8 @@
 //! `/cluster/config/nodes` and `/cluster/config/qdevice`: the votes in the cluster.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::metrics::labels::Identity;
 use crate::pve::api::cluster_config;
@@ -16,6 +18,9 @@ const QDEVICE: &str = "/cluster/config/qdevice";
 /// What corosync gives a node of which the configuration does not tell the votes.
 const DEFAULT_VOTES: u64 = 1;
 
+/// How long a QDevice is remembered that is told of no more.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
 /// Who votes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Corosync {
@@ -30,7 +35,7 @@ pub struct Corosync {
 /// A machine that votes without being a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QDevice {
-    /// Whether the node that answers has a connection to it.
+    /// Whether the node that answers has a connection to it; not where its daemon does not run.
     pub connected: bool,
     /// How it votes: `ffsplit`, `lms` or `other`.
     pub algorithm: &'static str,
@@ -40,17 +45,38 @@ pub struct QDevice {
     pub host: Box<str>,
 }
 
-/// Reads both.
+/// The QDevice that was last told of, and when. A node without the daemon says the same as one of a cluster that has no QDevice.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<Option<(QDevice, Instant)>>);
+
+impl Memory {
+    /// `told`, or the one that was told of within the last day, as not connected.
+    fn recall(&self, told: Option<QDevice>, now: Instant) -> Option<QDevice> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = told {
+            *last = Some((device.clone(), now));
+            return Some(device);
+        }
+        last.take_if(|(_, seen)| now.saturating_duration_since(*seen) >= REMEMBERED);
+        last.as_ref().map(|(device, _)| QDevice {
+            connected: false,
+            ..device.clone()
+        })
+    }
+}
+
+/// Reads both, at the time `now`. `memory` is that of the cluster, whoever answers.
 ///
 /// # Errors
 /// Every [`ApiError`].
-pub async fn fetch(client: &Client) -> Result<Corosync, ApiError> {
+pub async fn fetch(client: &Client, memory: &Memory, now: Instant) -> Result<Corosync, ApiError> {
     let nodes = client.get(&Request::entry(NODES)).await?;
     let mut corosync = nodes.decode(NODES, nodes_of)?;
     // A node that stands alone has no QDevice.
     if !corosync.nodes.is_empty() {
         let answer = client.get(&Request::entry(QDEVICE)).await?;
-        corosync.qdevice = answer.decode(QDEVICE, |body| qdevice(body, &corosync.nodes))?;
+        let told = answer.decode(QDEVICE, |body| qdevice(body, &corosync.nodes))?;
+        corosync.qdevice = memory.recall(told, now);
     }
     Ok(corosync)
 }
@@ -208,6 +234,24 @@ mod tests {
         assert_eq!(votes(&corosync, Some(&without(&["pve3"]))), [Some(7), Some(4), Some(4)]);
         corosync.qdevice = device(cases[2].0);
         assert_eq!(votes(&corosync, Some(&without(&[]))), [None; 3]);
+    }
+
+    #[test]
+    fn a_qdevice_whose_daemon_stops_is_missed_for_a_day() {
+        let (memory, start) = (Memory::default(), Instant::now());
+        let mut corosync = recorded();
+        let mut votes_when = |body: &str, hours: u64| {
+            corosync.qdevice = memory.recall(device(body), start + Duration::from_secs(hours * 3600));
+            let row = corosync.row("main", Some(&without(&[]))).unwrap();
+            (row.qdevice_connected, row.expected, row.online)
+        };
+        let there = r#"{"State":"Connected","Algorithm":"Fifty-Fifty split"}"#;
+        assert_eq!(votes_when("{}", 0), (None, Some(5), Some(5)), "never seen");
+        assert_eq!(votes_when(there, 1), (Some(true), Some(6), Some(6)));
+        assert_eq!(votes_when("{}", 2), (Some(false), Some(6), Some(5)));
+        assert_eq!(votes_when(there, 3), (Some(true), Some(6), Some(6)), "another endpoint");
+        assert_eq!(votes_when("{}", 26), (Some(false), Some(6), Some(5)));
+        assert_eq!(votes_when("{}", 27), (None, Some(5), Some(5)), "forgotten");
     }
 
     #[test]

@@ -22,12 +22,14 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_s
 /// The same where a privilege is missing: somebody has to grant it first, and each refusal costs PVE a new connection.
 const FORBIDDEN_BACK_OFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
 
-/// How long a source that fails is left alone at least.
+/// How long a source that fails is left alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rests {
-    /// After any failure.
+    /// After any failure, at least.
     pub least: Duration,
-    /// After one of which PVE may not know: it goes on with a call that nobody waits for any more, in one of three workers.
+    /// At most, where it fails in the same way again and again by itself; a minute in any case.
+    pub most: Duration,
+    /// At least after one of which PVE may not know: it goes on with a call that nobody waits for any more, in one of three workers.
     pub abandoned: Duration,
 }
 
@@ -65,9 +67,37 @@ pub struct Record {
     /// How often they failed, by reason.
     pub failures: BTreeMap<FailureReason, u64>,
     failed_in_a_row: u32,
+    fault: Fault,
+    /// How often it failed by this fault in a row.
+    alike_in_a_row: u32,
     failed_at: Option<Instant>,
     retry_at: Option<Instant>,
     last_reason: Option<FailureReason>,
+}
+
+/// Where a failure lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Fault {
+    /// In what other sources need as well, or nobody knows: it may be over at any time.
+    #[default]
+    Elsewhere,
+    /// The call hangs.
+    Hangs,
+    /// PVE answers, and always will do so until somebody mends it.
+    Answers,
+}
+
+impl Fault {
+    const fn of(error: &ApiError) -> Self {
+        match error {
+            ApiError::Timeout { .. } | ApiError::Status { status: 596, .. } => Self::Hangs,
+            ApiError::Status { status: ..=594, .. }
+            | ApiError::NotImplemented { .. }
+            | ApiError::Decode { .. }
+            | ApiError::TooLarge { .. } => Self::Answers,
+            _ => Self::Elsewhere,
+        }
+    }
 }
 
 struct State<T> {
@@ -177,7 +207,7 @@ impl<T: Send + Sync + 'static> Held<T> {
         };
         let age = now.saturating_duration_since(latest.at);
         let stale = age >= pace.max_stale(interval);
-        let old = age >= pace.refresh_at() || stale;
+        let old = age >= pace.period();
         need(old, old && pace.awaited || stale)
     }
 
@@ -267,6 +297,7 @@ impl<T: Send + Sync + 'static> Held<T> {
                 }
                 state.record.up = Some(true);
                 state.record.failed_in_a_row = 0;
+                state.record.alike_in_a_row = 0;
                 state.record.retry_at = None;
                 state.record.last_reason = None;
                 state.latest = Some(Dated {
@@ -287,16 +318,23 @@ impl<T: Send + Sync + 'static> Held<T> {
                     }
                     _ => tracing::warn!(source, reason = named, problem = %error, "source failed"),
                 }
+                let fault = Fault::of(&error);
                 let times = state.record.failed_in_a_row;
+                let alike = if fault == state.record.fault && fault != Fault::Elsewhere {
+                    state.record.alike_in_a_row
+                } else {
+                    0
+                };
+                let usual = doubling(BACK_OFF, times).max(doubling((BACK_OFF.0, self.rests.most), alike));
                 let resting = matches!(error, ApiError::Resting(_));
                 let back_off = match error {
                     ApiError::Resting(_) => BACK_OFF.0,
                     ApiError::Forbidden { .. } => doubling(FORBIDDEN_BACK_OFF, times),
                     ApiError::Offline { .. } => doubling(BACK_OFF, times),
                     ApiError::Timeout { .. } | ApiError::Status { status: 595.., .. } => {
-                        doubling(BACK_OFF, times).max(self.rests.abandoned)
+                        usual.max(self.rests.abandoned)
                     }
-                    _ => doubling(BACK_OFF, times).max(self.rests.least),
+                    _ => usual.max(self.rests.least),
                 };
                 // While an endpoint or the token rests nothing is sent: that is one failure, however often it is looked at.
                 if news || !resting {
@@ -305,6 +343,7 @@ impl<T: Send + Sync + 'static> Held<T> {
                 if !resting {
                     state.record.failed_in_a_row = times.saturating_add(1);
                 }
+                (state.record.fault, state.record.alike_in_a_row) = (fault, alike.saturating_add(1));
                 state.record.up = Some(false);
                 state.record.failed_at = Some(now);
                 state.record.last_reason = Some(reason);
@@ -463,6 +502,7 @@ mod tests {
         let rests = Rests {
             least: 30 * SECOND,
             abandoned: 120 * SECOND,
+            ..Rests::default()
         };
         let held = Held::resting("t".to_owned(), clock.clone(), rests);
         let timeout = || ApiError::Timeout {
@@ -477,6 +517,36 @@ mod tests {
             clock.advance(SECOND);
             assert!(held.retry_is_due(), "{rest}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_always_fails_alike_rests_in_proportion_to_its_age() {
+        let clock = Clock::default();
+        let rests = Rests {
+            most: 1800 * SECOND,
+            ..Rests::default()
+        };
+        let held = Held::resting("t".to_owned(), clock.clone(), rests);
+        let status = |status| ApiError::Status {
+            path: "/p".to_owned(),
+            status,
+            problem: String::new(),
+        };
+        let broken = [5, 10, 20, 40, 80, 160, 320, 640, 1280, 1800, 1800].map(|rest| (status(500), rest));
+        let hung = [60, 60, 60, 60, 80].map(|rest| (status(596), rest));
+        let elsewhere = [(offline(), 60), (status(595), 60), (status(500), 60)];
+        for (error, rest) in broken.into_iter().chain(hung).chain(elsewhere) {
+            let told = error.to_string();
+            refreshed(&held, Err(error)).await;
+            clock.advance((rest - 1) * SECOND);
+            assert!(!held.retry_is_due(), "{told} {rest}");
+            clock.advance(SECOND);
+            assert!(held.retry_is_due(), "{told} {rest}");
+        }
+        refreshed(&held, Ok(1)).await;
+        refreshed(&held, Err(status(500))).await;
+        clock.advance(5 * SECOND);
+        assert!(held.retry_is_due(), "a success resets the back-off");
     }
 
     #[tokio::test]
@@ -524,7 +594,11 @@ mod tests {
             live: true,
         };
         refreshed(&held, Ok(1)).await;
-        clock.advance(900 * SECOND);
+        clock.advance(479 * SECOND);
+        assert_eq!(held.need(hourly, SECOND), NOTHING);
+        clock.advance(SECOND);
+        assert_eq!(held.need(hourly, SECOND), BEHIND);
+        clock.advance(420 * SECOND);
         assert_eq!(held.need(hourly, SECOND), REFRESH_AND_WAIT);
     }
 

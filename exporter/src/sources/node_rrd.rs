@@ -25,7 +25,7 @@ const OLDEST: f64 = 300.0;
 pub struct NodeMinute {
     /// One row, or none.
     pub rows: Arc<[NodeRrd]>,
-    /// PVE records nothing of this: it is older than 9, or the node is new.
+    /// PVE records nothing of this: it is older than 9, or the node is new. A node that was off has no figures of any kind.
     pub absent: bool,
     /// Rows that could not be read.
     pub damaged_rows: u64,
@@ -64,14 +64,16 @@ fn is_missing(problem: &str) -> bool {
 /// When the body is not what the endpoint promises.
 pub fn convert(body: &[u8], cluster: &str, node: &str, now: f64) -> Result<NodeMinute, DecodeError> {
     let mut newest: Option<(u64, Row)> = None;
+    let mut recorded = false;
     let damaged_rows = decode(body, |row| {
+        recorded |= row.cpu.is_some();
         if let Some(time) = row.time.filter(|_| tells(&row))
             && newest.is_none_or(|(newest, _)| newest < time)
         {
             newest = Some((time, row));
         }
     })?;
-    let absent = newest.is_none();
+    let absent = recorded && newest.is_none();
     let rows = newest.into_iter().filter(|(time, _)| is_current(*time, now));
     let rows = rows.map(|(time, row)| NodeRrd {
         identity: node::identity(cluster, node),
@@ -159,6 +161,14 @@ mod tests {
         let minute = read(body, 1301.0);
         assert!(minute.rows.is_empty() && !minute.absent);
         assert!(read(body, 0.0).rows.is_empty(), "nor one of the far future");
+    }
+
+    #[test]
+    fn a_node_that_was_off_for_an_hour_is_no_old_one() {
+        let minute = read(br#"{"data":[{"time":1000},{"time":1060}]}"#, 1100.0);
+        assert!(minute.rows.is_empty() && !minute.absent);
+        let minute = read(br#"{"data":[{"time":1000},{"time":1060,"cpu":0.1}]}"#, 1100.0);
+        assert!(minute.rows.is_empty() && minute.absent);
     }
 
     #[test]

@@ -61,6 +61,16 @@ impl Pace {
         if self.live { stale.min(LIVE_STATE_LIMIT) } else { stale }
     }
 
+    /// How long it rests at most while it fails: a small part of the age at which it would be read again.
+    pub(crate) fn longest_rest(&self) -> Duration {
+        let age = if self.live {
+            self.max_age.min(LIVE_STATE_LIMIT)
+        } else {
+            self.max_age
+        };
+        age / 12
+    }
+
     /// When it was last the turn of the one with this index among `number` that are read at this pace, `passed` after some
     /// beginning. They take turns, lest all that were first read at once stay together for ever; what is read every few scrapes
     /// does not.
@@ -79,7 +89,8 @@ impl Pace {
         Some(Duration::from_nanos(u64::try_from(since).ok()?))
     }
 
-    /// The time between two turns. Live state is gone after a while however old it may get, and a first turn may come late.
+    /// The age at which it is read again, and the time between two turns. Live state is gone after a while however old it may get,
+    /// and a first turn may come late.
     pub(crate) fn period(&self) -> Duration {
         let refresh_at = self.refresh_at();
         if self.live {
@@ -89,7 +100,7 @@ impl Pace {
         }
     }
 
-    pub(crate) fn refresh_at(&self) -> Duration {
+    fn refresh_at(&self) -> Duration {
         if self.awaited {
             self.max_age
         } else {
@@ -111,5 +122,17 @@ mod tests {
         assert_eq!([turn(1, 59), turn(1, 60), turn(1, 301)], [None, Some(60), Some(300)]);
         let fast = Pace::new(SourceName::Qemu, seconds(60));
         assert_eq!(fast.turn(0, 4, seconds(500)), None);
+    }
+
+    #[test]
+    fn what_is_read_seldom_may_rest_long() {
+        let rest = |source, minutes: u64| Pace::new(source, Duration::from_secs(minutes * 60)).longest_rest();
+        assert_eq!(rest(SourceName::Packages, 360).as_secs(), 1800);
+        assert_eq!(rest(SourceName::Services, 5).as_secs(), 25);
+        assert_eq!(
+            rest(SourceName::Services, 360).as_secs(),
+            75,
+            "it is served for 15 minutes"
+        );
     }
 }

@@ -86,11 +86,15 @@ impl Wiring<'_> {
     }
 
     fn rests(&self, source: SourceName) -> Rests {
-        let least = source.least_max_age();
+        let (least, most) = (source.least_max_age(), self.pace(source).longest_rest());
         match source.cost() {
-            Cost::Cheap => Rests::default(),
+            Cost::Cheap => Rests {
+                most,
+                ..Rests::default()
+            },
             Cost::Slow | Cost::Storage => Rests {
                 least,
+                most,
                 abandoned: least.max(LONGEST_CALL),
             },
         }

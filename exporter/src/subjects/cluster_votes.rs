@@ -36,7 +36,7 @@ impl Subject for ClusterVotes {
         Metric::gauge(
             "pve_cluster_votes_expected",
             Unit::None,
-            "Votes of all nodes, and of the QDevice as its algorithm gives them (ffsplit: 1, lms: one less than there are nodes); absent with another algorithm; /cluster/config/nodes quorum_votes.",
+            "Votes of all nodes, and of the QDevice as its algorithm gives them (ffsplit: 1, lms: one less than there are nodes), which is expected for a day after its daemon was last seen; absent with another algorithm; /cluster/config/nodes quorum_votes.",
             |votes| votes.expected.map(Into::into),
         ),
         Metric::gauge(
@@ -54,7 +54,7 @@ impl Subject for ClusterVotes {
         Metric::gauge(
             "pve_cluster_qdevice_configured",
             Unit::None,
-            "Whether a QDevice votes in the cluster: its daemon runs on the node that answers; /cluster/config/qdevice.",
+            "Whether a QDevice votes in the cluster: its daemon runs on the node that answers, or was seen there or elsewhere within a day; /cluster/config/qdevice.",
             |votes| Some(votes.qdevice_connected.is_some().into()),
         ),
         Metric::info(
@@ -70,7 +70,7 @@ impl Subject for ClusterVotes {
         Metric::gauge(
             "pve_cluster_qdevice_connected",
             Unit::None,
-            "Whether the node that answers is connected to the QDevice; absent without one; /cluster/config/qdevice State.",
+            "Whether the node that answers is connected to the QDevice, 0 for a day when its daemon runs there no more, be it stopped or removed; absent without one; /cluster/config/qdevice State.",
             |votes| votes.qdevice_connected.map(Into::into),
         ),
     ];

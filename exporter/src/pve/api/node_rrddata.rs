@@ -12,6 +12,9 @@ pub struct Row {
     /// `time` at the end of the minute, in Unix seconds.
     #[serde(deserialize_with = "perl::whole")]
     pub time: Option<u64>,
+    /// `cpu` as a ratio, which every version records.
+    #[serde(deserialize_with = "perl::float")]
+    pub cpu: Option<f64>,
     /// `arcsize` in bytes (9.0 and later); 0 without ZFS.
     #[serde(deserialize_with = "perl::whole")]
     pub arcsize: Option<u64>,

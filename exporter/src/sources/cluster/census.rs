@@ -50,8 +50,10 @@ impl Census {
     pub(super) fn new(wiring: &Wiring<'_>, known: &Arc<Known>, token: &str) -> Self {
         let cluster: Arc<str> = wiring.cluster.into();
         let (name, token): (_, Arc<str>) = (Arc::clone(&cluster), token.into());
-        let corosync = wiring.whole(SourceName::Corosync, |client: Arc<Client>| async move {
-            corosync::fetch(&client).await
+        let (memory, clock) = (Arc::<corosync::Memory>::default(), wiring.clock.clone());
+        let corosync = wiring.whole(SourceName::Corosync, move |client: Arc<Client>| {
+            let (memory, now) = (Arc::clone(&memory), clock.now());
+            async move { corosync::fetch(&client, &memory, now).await }
         });
         let users = wiring.whole(SourceName::AccessUsers, move |client: Arc<Client>| {
             let token = Arc::clone(&token);

@@ -119,6 +119,26 @@ async fn no_disk_is_woken_unless_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_refused_for_ever_is_seldom_asked_for() {
+    let room = Room::new(false).await;
+    let fault = "status=500:/nodes/*/disks/list"
+        .parse::<pve_simulator::Fault>()
+        .unwrap();
+    room.simulator.inject(fault);
+    let asked = || room.simulator.calls().executed_for("/nodes/{node}/disks/list");
+    for _ in 0..2 * 24 * 12 {
+        room.clock.advance(Duration::from_secs(300));
+        for source in room.disks.sources() {
+            source.retry();
+        }
+        room.scrape().await;
+    }
+    // Two days at three nodes, every half an hour.
+    let most = 3 * (2 * 48 + 10);
+    assert!((most / 2..most).contains(&asked()), "{}", asked());
+}
+
+#[tokio::test]
 async fn each_scrape_asks_one_disk_of_a_node_until_all_have_been() {
     let room = Room::new(true).await;
     for (asked, runs) in [

@@ -106,6 +106,8 @@ fn with_it(source: SourceName) -> Vec<&'static str> {
     match source {
         // The list tells which pools there are, and what hangs for the one does for the other.
         SourceName::Zfs | SourceName::ZfsDetail => vec!["zfs", "zfs_detail"],
+        // The tools for both look at the same devices.
+        SourceName::Lvm | SourceName::Lvmthin => vec!["lvm", "lvmthin"],
         _ => vec![source.as_str()],
     }
 }

@@ -52,7 +52,7 @@ fn resident(program: &Program) -> u64 {
 }
 
 /// 30 nodes and 10,000 guests, all of which are read anew every second while they are scraped, ten at a time. All other sources
-/// run beside that, and the surveys read a guest a second.
+/// run beside that, and the surveys get what that leaves of the requests of a minute, which logs need.
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_is_small_and_stays_flat() {
     let options = Options {
@@ -89,9 +89,7 @@ async fn memory_is_small_and_stays_flat() {
     assert!(*late <= early * 5 / 4, "{peaks:?}");
     let seen = scrape(address).await;
     for (family, least) in [
-        ("pve_guest_config_info", 30),
-        ("pve_guest_snapshots", 30),
-        ("pve_backup_last_attempt_timestamp_seconds", 30),
+        ("pve_backup_last_attempt_timestamp_seconds", 5),
         ("pve_task_last_success_timestamp_seconds", 30),
         ("pve_backup_volumes", 1_000),
         ("pve_guest_drive_read_bytes_total", 1_000),

@@ -350,8 +350,8 @@ impl SourceName {
             Self::Replication => Duration::from_secs(120),
             // QEMU's monitor serves one client at a time, and pvestatd is one every 10 s.
             Self::Qemu => Duration::from_secs(30),
-            // Each call runs a tool that looks at every disk.
-            Self::Zfs | Self::ZfsDetail | Self::Lvm | Self::Lvmthin => Duration::from_secs(60),
+            // Each call runs tools that look at every disk.
+            Self::Zfs | Self::ZfsDetail | Self::Lvm | Self::Lvmthin | Self::Disks => Duration::from_secs(60),
             Self::CephStatus | Self::CephOsds | Self::CephPools => Duration::from_secs(15),
             // It wakes disks that sleep.
             Self::DiskSmart => Duration::from_secs(600),

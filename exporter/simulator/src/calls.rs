@@ -5,6 +5,14 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+mod agents;
+
+pub(crate) use agents::RunningAgentCall;
+pub use agents::{AgentCall, BackupBeside};
+
+/// What the paths of guest agents have in common.
+const AGENT: &str = "/nodes/{node}/qemu/{vmid}/agent/";
+
 /// The endpoints that make a node fork, ask QEMU's monitor, take a lock of the cluster or look through a storage.
 const SLOW: [&str; 17] = [
     "/nodes/{node}/apt/versions",
@@ -87,6 +95,12 @@ impl CallCounts {
         total(&self.executed, |(path, name)| path == template && name == node)
     }
 
+    /// Calls of guest agents that nodes executed.
+    #[must_use]
+    pub fn agent_calls(&self) -> u64 {
+        total(&self.executed, |(path, _)| path.starts_with(AGENT))
+    }
+
     /// Every path template and node with the number of calls executed there.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, u64)> {
         self.executed
@@ -125,7 +139,7 @@ impl LastRequest {
     }
 }
 
-/// How many calls run at each node, and the most that ran there at once.
+/// How many calls run at each node (or guest), and the most that ran there at once.
 #[derive(Debug, Default)]
 struct Concurrency {
     running: BTreeMap<String, usize>,
@@ -146,6 +160,14 @@ impl Concurrency {
         }
     }
 
+    fn running(&self, node: &str) -> usize {
+        self.running.get(node).copied().unwrap_or(0)
+    }
+
+    fn highest(&self, node: &str) -> usize {
+        self.highest.get(node).copied().unwrap_or(0)
+    }
+
     /// The same calls run, and nothing is known of any before.
     fn forget(&mut self) {
         self.highest.clone_from(&self.running);
@@ -157,6 +179,7 @@ struct Books {
     counts: CallCounts,
     all: Concurrency,
     slow: Concurrency,
+    agents: agents::AgentBooks,
     connections: BTreeMap<String, u64>,
     smartctl: BTreeMap<String, u64>,
     last: Option<LastRequest>,
@@ -234,15 +257,15 @@ impl Calls {
     }
 
     pub(crate) fn highest_concurrency(&self, node: &str) -> usize {
-        self.books().all.highest.get(node).copied().unwrap_or(0)
+        self.books().all.highest(node)
     }
 
     pub(crate) fn highest_slow_concurrency(&self, node: &str) -> usize {
-        self.books().slow.highest.get(node).copied().unwrap_or(0)
+        self.books().slow.highest(node)
     }
 
     pub(crate) fn running(&self, node: &str) -> usize {
-        self.books().all.running.get(node).copied().unwrap_or(0)
+        self.books().all.running(node)
     }
 
     pub(crate) fn connections(&self, node: &str) -> u64 {
@@ -252,12 +275,18 @@ impl Calls {
     /// Forgets everything but the calls that still run.
     pub(crate) fn reset(&self) {
         let mut books = self.books();
-        let Books { mut all, mut slow, .. } = std::mem::take(&mut *books);
+        let Books {
+            mut all,
+            mut slow,
+            agents,
+            ..
+        } = std::mem::take(&mut *books);
         all.forget();
         slow.forget();
         *books = Books {
             all,
             slow,
+            agents: agents.reset(),
             ..Books::default()
         };
     }

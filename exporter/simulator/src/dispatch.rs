@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use hyper::HeaderMap;
 
 use crate::{
+    agent,
     api::{self, Answer, Call, Route},
     authentication,
     calls::LastRequest,
@@ -146,6 +147,7 @@ pub(crate) fn unreachable(cluster: &Cluster, from: usize, to: usize) -> Option<(
 async fn execute(cluster: &Arc<Cluster>, node: usize, call: &Call<'_>) -> Outcome {
     let name = cluster.node_name(node);
     let _running = cluster.calls.begin(call.endpoint.template, name);
+    let asks_agent = agent::begin(cluster, node, call);
     if !wait(cluster, node, call).await {
         return Outcome::Dropped;
     }
@@ -173,6 +175,7 @@ async fn execute(cluster: &Arc<Cluster>, node: usize, call: &Call<'_>) -> Outcom
     let answer = match call.endpoint.answer {
         Answer::One(render) => api::body(cluster, node, call, permitted, render).map(|body| Reply::json(vec![body])),
         Answer::EveryNode(render) => fan_out::answer(cluster, node, call, render).await,
+        Answer::Agent(command) => agent::answer(cluster, node, call, permitted, command, asks_agent).await,
     };
     Outcome::Answered(answer.unwrap_or_else(|refusal| Reply::refusal(&refusal, version)))
 }

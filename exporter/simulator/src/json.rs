@@ -121,9 +121,14 @@ impl Json {
     }
 
     pub(crate) fn string(&mut self, value: &str) {
+        self.text(value.as_bytes());
+    }
+
+    /// Writes a string of any bytes, which is no JSON if they are no UTF-8.
+    pub(crate) fn text(&mut self, value: &[u8]) {
         self.begin_value();
         self.out.push(b'"');
-        for byte in value.bytes() {
+        for byte in value.iter().copied() {
             match byte {
                 b'"' | b'\\' => self.out.extend_from_slice(&[b'\\', byte]),
                 b'\n' => self.out.extend_from_slice(b"\\n"),
@@ -134,7 +139,8 @@ impl Json {
         self.out.push(b'"');
     }
 
-    fn number(&mut self, digits: &str) {
+    /// Writes a number from its digits, however many they are.
+    pub(crate) fn number(&mut self, digits: &str) {
         self.begin_value();
         match self.numbers {
             Numbers::Plain => self.out.extend_from_slice(digits.as_bytes()),

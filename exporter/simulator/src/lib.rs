@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+mod agent;
 mod api;
 mod authentication;
 mod calendar;
@@ -41,10 +42,10 @@ mod transport;
 mod version;
 mod view;
 
-pub use calls::{CallCounts, LastRequest};
+pub use calls::{AgentCall, BackupBeside, CallCounts, LastRequest};
 pub use clock::{Clock, SAMPLE_PERIOD};
 pub use faults::{FAULT_NAMES, Fault, FaultId, FaultKind, InvalidFault};
-pub use model::{BackupResult, GuestKind, GuestSettings, GuestSnapshot};
+pub use model::{Agent, AgentMix, BackupResult, GuestKind, GuestSettings, GuestSnapshot};
 pub use options::Options;
 pub use simulator::{GuestSummary, NewBackup, NewGuest, Simulator};
 pub use version::{InvalidVersion, Version};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::{Version, clock::Clock};
+use crate::{AgentMix, Version, clock::Clock};
 
 /// The cluster to simulate. The defaults are a small, quiet cluster with PVE's own delays.
 #[derive(Debug, Clone)]
@@ -50,13 +50,22 @@ pub struct Options {
     /// The token may see backup volumes: `Datastore.Allocate`, or `Datastore.AllocateSpace` and `VM.Backup`, which no
     /// auditor has.
     pub sees_backups: bool,
+    /// Which virtual machines have a guest agent, and of which kind.
+    pub agents: AgentMix,
+    /// How long PVE waits for an agent that does not answer a ping.
+    pub agent_silence: Duration,
+    /// How long PVE waits for the answer to a command of an agent.
+    pub agent_timeout: Duration,
+    /// The token has `VM.Monitor`, which no auditor has and without which versions before 9 ask no agent.
+    pub monitors_guests: bool,
     /// Ceph on up to three nodes, the last ones. One of its disks is down.
     pub ceph: bool,
     /// A lively cluster: guests start, stop and migrate, backups run, a storage fails now and then. Something is always
     /// wrong: a guest whose backup failed last night, one whose backups ended a week ago, one that is not frozen,
     /// a user whose time soon ends, snapshots that fail, a ZFS pool that has lost a disk, a thin pool that is nearly full, a disk that fails and one
     /// that is worn, a certificate that soon ends, a node that waits for updates and a restart, and one whose clock
-    /// nothing sets and whose subscription has expired.
+    /// nothing sets and whose subscription has expired. Guests have the agents of [`AgentMix::lively`] unless
+    /// [`agents`](Self::agents) says otherwise.
     pub events: bool,
 }
 
@@ -84,6 +93,10 @@ impl Default for Options {
             archived_tasks: 700,
             utc_offset_minutes: 120,
             sees_backups: false,
+            agents: AgentMix::default(),
+            agent_silence: Duration::from_secs(3),
+            agent_timeout: Duration::from_secs(5),
+            monitors_guests: false,
             ceph: false,
             events: false,
         }

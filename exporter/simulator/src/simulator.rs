@@ -18,6 +18,7 @@ use crate::{
     transport::Listener,
 };
 
+mod agents;
 mod tasks;
 
 pub use tasks::NewBackup;

@@ -75,6 +75,11 @@ impl Version {
         self >= Self::new(9, 0, 12)
     }
 
+    /// Whether an error of the guest agent's socket names it `qga`, not `qmp`.
+    pub(crate) fn names_agent_socket(self) -> bool {
+        self >= Self::new(9, 1, 0)
+    }
+
     /// Whether the guest agent has privileges of its own.
     pub(crate) fn has_agent_privileges(self) -> bool {
         self >= Self::new(9, 0, 0)

@@ -50,6 +50,9 @@ fn render(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
                     json.integer_field(privilege, 1);
                 }
             }
+            if scene.cluster.options.monitors_guests && !scene.version().has_agent_privileges() {
+                json.integer_field("VM.Monitor", 1);
+            }
             for privilege in SEES_BACKUPS.iter().filter(|_| scene.cluster.options.sees_backups) {
                 json.integer_field(privilege, 1);
             }

@@ -19,6 +19,7 @@ mod cluster_resources;
 mod cluster_status;
 mod cluster_tasks;
 mod firewall_options;
+mod guest_agent;
 mod guest_pending;
 mod guest_snapshot;
 mod machine_monitor;
@@ -44,6 +45,8 @@ mod rrddata;
 mod storage_config;
 mod storage_content;
 mod version;
+
+pub(crate) use guest_agent::AgentCommand;
 
 use bytes::Bytes;
 
@@ -83,6 +86,7 @@ const ENDPOINTS: &[&Endpoint] = &[
     &cluster_tasks::ENDPOINT,
     &firewall_options::CLUSTER,
     &firewall_options::NODE,
+    &guest_agent::INDEX,
     &guest_pending::CONTAINER,
     &guest_pending::MACHINE,
     &guest_snapshot::CONTAINER,
@@ -169,6 +173,8 @@ pub(crate) enum Answer {
     One(Render),
     /// Every node in turn; what is written are the rows of one of them.
     EveryNode(Render),
+    /// A guest agent at the node that executes the call.
+    Agent(&'static AgentCommand),
 }
 
 /// Writes what an endpoint has to say.
@@ -187,7 +193,7 @@ pub(crate) struct Scene<'a> {
 
 impl Scene<'_> {
     /// The guest that the path names, if its configuration is at this node.
-    fn guest(&self, kind: GuestKind) -> Result<&Guest, Refusal> {
+    pub(crate) fn guest(&self, kind: GuestKind) -> Result<&Guest, Refusal> {
         let named = self.call.parameter("vmid").unwrap_or_default();
         let Ok(vmid) = named.parse() else {
             let problem = format!("type check ('integer') failed - got '{named}'");
@@ -212,7 +218,7 @@ impl Scene<'_> {
     }
 
     /// The version of the node that executes the call.
-    fn version(&self) -> Version {
+    pub(crate) fn version(&self) -> Version {
         self.view.model.nodes[self.node].version
     }
 }
@@ -288,13 +294,15 @@ pub(crate) struct Route<'a> {
 
 /// The endpoint of a path.
 pub(crate) fn find<'a>(method: &str, path: &'a str) -> Option<Route<'a>> {
-    let endpoints = ENDPOINTS.iter().filter(|endpoint| endpoint.method == method);
-    endpoints.copied().find_map(|endpoint| {
-        Some(Route {
-            endpoint,
-            names: names(endpoint.template, path)?,
+    let endpoints = ENDPOINTS.iter().copied().chain(&guest_agent::ENDPOINTS);
+    endpoints
+        .filter(|endpoint| endpoint.method == method)
+        .find_map(|endpoint| {
+            Some(Route {
+                endpoint,
+                names: names(endpoint.template, path)?,
+            })
         })
-    })
 }
 
 fn names<'a>(template: &'static str, path: &'a str) -> Option<Vec<(&'static str, &'a str)>> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::GuestSnapshot;
+use super::{Agent, GuestSnapshot};
 use crate::{
     clock::Milliseconds,
     random::{counted, hash, unit, walk, whole},
@@ -77,6 +77,8 @@ pub(crate) struct Guest {
     pub(crate) kind: GuestKind,
     pub(crate) node: usize,
     pub(crate) settings: GuestSettings,
+    /// What answers when the configuration of a virtual machine has its agent on.
+    pub(crate) agent: Agent,
     pub(crate) running_since: Option<Milliseconds>,
     /// Since when a run state other than `running` holds its counters.
     pub(crate) held_since: Option<Milliseconds>,
@@ -105,6 +107,7 @@ impl Guest {
             kind,
             node,
             settings,
+            agent: Agent::Healthy,
             running_since: None,
             held_since: None,
             stream,

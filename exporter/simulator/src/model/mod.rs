@@ -1,5 +1,6 @@
 //! The state of the simulated cluster: its nodes, guests and storages, and how they change.
 
+mod agent;
 mod backup_job;
 mod backup_run;
 mod backups;
@@ -19,6 +20,7 @@ mod storage;
 mod storage_health;
 mod tasks;
 
+pub use agent::{Agent, AgentMix};
 pub(crate) use backup_job::{BackupJob, Selection, id_list};
 pub use backup_run::BackupResult;
 pub(crate) use backup_run::{BackupRun, GuestRun, PlannedBackup};

@@ -73,7 +73,12 @@ pub(super) fn guests(options: &Options, start: Milliseconds) -> Vec<Guest> {
             }
             let node = usize::try_from(place).ok().filter(|place| *place < options.nodes);
             let node = node.unwrap_or_else(|| index(options.nodes, &[draw(5)]));
-            let mut guest = Guest::new(options.seed, 100 + place, kind, node, settings);
+            let vmid = 100 + place;
+            let has_agent = kind == GuestKind::Qemu && !template;
+            let agent = options.agents.of(vmid, place, options.events).filter(|_| has_agent);
+            settings.agent = agent.as_ref().map(|(_, value)| (*value).to_owned());
+            let mut guest = Guest::new(options.seed, vmid, kind, node, settings);
+            guest.agent = agent.map_or_else(Default::default, |(agent, _)| agent);
             if !stopped {
                 // Between an hour and 30 days, which is younger than any node.
                 let age = 3_600_000 + draw(6) % (30 * 86_400_000);
@@ -117,16 +122,6 @@ fn care(settings: &mut GuestSettings, kind: GuestKind, draw: u64, start: Millise
     settings.protection = production && one_in(4, 2);
     if settings.onboot && one_in(5, 3) {
         settings.startup = Some(format!("order={},up=30", 1 + hash(&[draw, 4]) % 3));
-    }
-    if kind == GuestKind::Qemu && !one_in(4, 5) {
-        settings.agent = Some(
-            if one_in(3, 6) {
-                "enabled=1,fstrim_cloned_disks=1"
-            } else {
-                "1"
-            }
-            .to_owned(),
-        );
     }
     if one_in(3, 7) {
         // Of the drives that these names can mean, a guest has some or none.

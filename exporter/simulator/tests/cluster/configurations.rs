@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pve_simulator::{GuestKind, Options, Simulator};
+use pve_simulator::{AgentMix, GuestKind, Options, Simulator};
 use serde_json::Value;
 
 use crate::{
@@ -11,7 +11,11 @@ use crate::{
 };
 
 async fn cluster() -> Simulator {
-    let options = Options { guests: 60, ..quick() };
+    let options = Options {
+        guests: 60,
+        agents: AgentMix::lively(),
+        ..quick()
+    };
     Simulator::start(options).await.unwrap()
 }
 

@@ -1,6 +1,8 @@
 //! The simulated cluster as its clients see it.
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod backups;
 #[cfg(test)]
 mod client;

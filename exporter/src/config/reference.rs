@@ -99,6 +99,7 @@ fn sources() -> String {
             Cost::Cheap => "cheap",
             Cost::Slow => "slow",
             Cost::Storage => "storage",
+            Cost::Agent => "agent",
         };
         table.push_str(&format!(
             "| `{}` | `{}` | {cost} | {max_age} | {least} |\n",

@@ -20,6 +20,9 @@ pub enum Cost {
     /// A slow one that looks at a storage, which may hang: one may be in flight per node, and only for as long as it may
     /// still be at work others that are slow wait for it.
     Storage,
+    /// One that PVE passes on to an agent inside a guest, which may not answer: it never waits for a place, and begins only
+    /// where nothing else is in flight at the node. What is slow waits for it, so that the other place is for what is cheap.
+    Agent,
 }
 
 /// Requests in flight at the node that executes them.
@@ -39,6 +42,9 @@ const FOR_OTHER_NODES: usize = 6;
 
 /// Those of them that look at storages: one that all nodes share may hang at all of them.
 const STORAGE_FOR_OTHER_NODES: usize = 2;
+
+/// Those of them that wait for agents: there may be dead ones at all nodes.
+const AGENTS_FOR_OTHER_NODES: usize = 4;
 
 /// The places of one cluster.
 #[derive(Debug, Default)]
@@ -83,7 +89,7 @@ impl Budget {
         }
         let slow = match cost {
             Cost::Cheap => None,
-            Cost::Slow | Cost::Storage => Some(self.one(format!("slow {node}"), SLOW_PER_NODE).await),
+            Cost::Slow | Cost::Storage | Cost::Agent => Some(self.one(format!("slow {node}"), SLOW_PER_NODE).await),
         };
         others.push(self.one(node, PER_NODE).await);
         if for_other_node {
@@ -96,6 +102,31 @@ impl Budget {
             may_hang: cost == Cost::Storage,
             _others: others.into_iter().flatten().collect(),
         }
+    }
+
+    /// Takes the places of an agent's call if they are free at once and nothing else is in flight at the node.
+    pub fn take_for_agent(&self, node: &str, endpoint: &Url, for_other_node: bool) -> Option<Places> {
+        let node = known(node);
+        let slow = self.at_once(format!("slow {node}"), SLOW_PER_NODE)?;
+        let all = self.semaphore(node, PER_NODE);
+        if all.available_permits() < PER_NODE {
+            return None;
+        }
+        let mut others = vec![all.try_acquire_owned().ok()?];
+        if for_other_node {
+            others.push(self.at_once(format!("agents of others through {endpoint}"), AGENTS_FOR_OTHER_NODES)?);
+            others.push(self.at_once(format!("others through {endpoint}"), FOR_OTHER_NODES)?);
+        }
+        others.push(self.at_once(format!("through {endpoint}"), PER_ENDPOINT)?);
+        Some(Places {
+            slow: Some(slow),
+            may_hang: false,
+            _others: others,
+        })
+    }
+
+    fn at_once(&self, key: String, size: usize) -> Option<OwnedSemaphorePermit> {
+        self.semaphore(key, size).try_acquire_owned().ok()
     }
 
     async fn one(&self, key: String, size: usize) -> Option<OwnedSemaphorePermit> {
@@ -177,6 +208,38 @@ mod tests {
         assert!(at_once(budget.take(Some("pve1"), &a, Cost::Cheap, false)).is_none());
         drop(unknown);
         assert!(at_once(budget.take(Some("pve1"), &a, Cost::Cheap, false)).is_some());
+    }
+
+    #[test]
+    fn an_agent_is_asked_where_nothing_else_is_and_leaves_a_place_to_what_is_cheap() {
+        let (budget, a) = (Budget::default(), url("a"));
+        let others = |cost| at_once(budget.take(Some("pve1"), &a, cost, true));
+        let agent = || budget.take_for_agent("pve1", &a, true);
+        for cost in [Cost::Cheap, Cost::Slow] {
+            let other = others(cost).unwrap();
+            assert!(agent().is_none(), "{cost:?}");
+            drop(other);
+        }
+        let asked = agent().unwrap();
+        assert!(agent().is_none(), "one at a node");
+        assert!(others(Cost::Slow).is_none() && others(Cost::Storage).is_none());
+        let cheap = others(Cost::Cheap).unwrap();
+        assert!(others(Cost::Cheap).is_none(), "two in all");
+        drop((asked, cheap));
+        assert!(agent().is_some());
+    }
+
+    #[test]
+    fn agents_leave_places_at_an_endpoint_and_take_none_that_is_not_free() {
+        let (budget, a) = (Budget::default(), url("a"));
+        let agent = |node: usize| budget.take_for_agent(&format!("pve{node}"), &a, true);
+        let asked: Vec<_> = (0..AGENTS_FOR_OTHER_NODES).map(|node| agent(node).unwrap()).collect();
+        assert!(agent(9).is_none());
+        let cheap = |node: usize| at_once(budget.take(Some(&format!("pve{node}")), &a, Cost::Cheap, true));
+        let others: Vec<_> = (10..12).map(|node| cheap(node).unwrap()).collect();
+        drop(asked);
+        assert!(agent(9).is_some(), "what was refused has left nothing behind");
+        drop(others);
     }
 
     #[tokio::test(start_paused = true)]

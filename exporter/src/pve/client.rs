@@ -12,12 +12,13 @@ use crate::clock::Clock;
 use crate::config::Cluster;
 use crate::pve::api;
 use crate::pve::authorization::Authorization;
-use crate::pve::budget::{Budget, Cost, STORAGE_PATIENCE};
+use crate::pve::budget::{Budget, Cost, Places, STORAGE_PATIENCE};
 use crate::pve::endpoints::{Endpoint, Endpoints};
 use crate::pve::error::{ApiError, DecodeError};
 use crate::pve::hung::HungStorages;
 use crate::pve::nodes::SilentNodes;
 use crate::pve::offline::OfflineNodes;
+pub use crate::pve::request::{Place, Request, Verb};
 use crate::pve::traffic::Traffic;
 use crate::pve::transport::{Limits, Observer, Transport};
 use crate::pve::trust::{Learned, TrustError};
@@ -30,58 +31,18 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// for another node may take as long as the whole.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a call of a guest agent gets at least: PVE itself waits up to 8 s before it says that the agent does not answer.
+const AGENT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long a request waits for a place at an endpoint before it asks another one: the main figures not for long.
 const ENTRY_PATIENCE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where a request is executed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// At whatever endpoint is the best.
-    Entry,
-    /// At one endpoint and no other.
-    Endpoint(usize),
-    /// At a node, through whatever endpoint is the best.
-    Node(Arc<str>),
-}
-
-/// A GET request. It has no `Debug`, because its path may hold a UPID, which names a user.
-#[derive(Clone)]
-pub struct Request {
-    /// The path below `/api2/json`, with its query. [`ApiError`]s tell it without users.
-    pub path: String,
-    /// Where it is executed.
-    pub place: Place,
-    /// What it occupies there.
-    pub cost: Cost,
-    /// The time it gets from its sending to the last byte, if less than the configured one. That it runs out says nothing
-    /// about the endpoint then.
-    pub timeout: Option<Duration>,
-}
-
-impl Request {
-    /// A cheap request that any endpoint answers by itself.
-    #[must_use]
-    pub fn entry(path: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            place: Place::Entry,
-            cost: Cost::Cheap,
-            timeout: None,
-        }
-    }
-
-    /// A request that `node` executes; `path` is relative to `/nodes/{node}/`.
-    #[must_use]
-    pub fn node(node: &Arc<str>, path: &str, cost: Cost) -> Self {
-        let place = Place::Node(Arc::clone(node));
-        Self {
-            path: format!("/nodes/{node}/{path}"),
-            place,
-            cost,
-            timeout: None,
-        }
-    }
+/// The places of a call of a guest agent.
+#[derive(Debug)]
+pub struct Reservation {
+    index: usize,
+    places: Places,
 }
 
 /// The body of an answer, and which endpoint gave it.
@@ -135,6 +96,7 @@ pub struct Client {
     learned: Learned,
     traffic: Traffic,
     request_timeout: Duration,
+    agent_timeout: Duration,
     clock: Clock,
 }
 
@@ -145,6 +107,8 @@ impl Client {
     /// When the certificate authorities cannot be read.
     pub fn new(config: &Cluster, clock: Clock, observer: Arc<dyn Observer>) -> Result<Self, ClientError> {
         let learned = Learned::default();
+        // A request that lasts as long as the whole refresh would leave no time to note how it ended.
+        let longest = config.refresh_timeout * 9 / 10;
         Ok(Self {
             transport: Transport::new(config, &learned, observer)?,
             authorization: Authorization::new(config.clone(), clock.clone()),
@@ -155,8 +119,8 @@ impl Client {
             hung: HungStorages::default(),
             learned,
             traffic: Traffic::default(),
-            // A request that lasts as long as the whole refresh would leave no time to note how it ended.
-            request_timeout: config.request_timeout.min(config.refresh_timeout * 9 / 10),
+            request_timeout: config.request_timeout.min(longest),
+            agent_timeout: config.request_timeout.max(AGENT_TIMEOUT).min(longest),
             clock,
         })
     }
@@ -199,6 +163,33 @@ impl Client {
     /// # Errors
     /// Every [`ApiError`].
     pub async fn get(&self, request: &Request) -> Result<Answer, ApiError> {
+        self.ask(request, None).await
+    }
+
+    /// Sends a `request` of [`Request::agent`] from the places that [`Self::reserve`] has taken for it. Nothing repeats it.
+    ///
+    /// # Errors
+    /// Every [`ApiError`].
+    pub async fn get_at_once(&self, request: &Request, reservation: Reservation) -> Result<Answer, ApiError> {
+        self.ask(request, Some(reservation)).await
+    }
+
+    /// Takes the places for a `request` of [`Request::agent`], if they are free. It never waits for them: what was true of the
+    /// guest when the call was decided on need not be later.
+    #[must_use]
+    pub fn reserve(&self, request: &Request) -> Option<Reservation> {
+        let Place::Node(node) = &request.place else { return None };
+        let all = self.endpoints.all();
+        let candidates = self.endpoints.candidates(self.clock.now());
+        candidates.into_iter().find_map(|index| {
+            let endpoint = all.get(index)?;
+            let for_other_node = endpoint.node.as_ref() != Some(node);
+            let places = self.budget.take_for_agent(node, &endpoint.url, for_other_node)?;
+            Some(Reservation { index, places })
+        })
+    }
+
+    async fn ask(&self, request: &Request, reservation: Option<Reservation>) -> Result<Answer, ApiError> {
         if let Place::Node(node) = &request.place
             && self.offline.contains(node)
         {
@@ -213,10 +204,11 @@ impl Client {
         {
             return Err(ApiError::Resting(Box::new(error)));
         }
-        let candidates = match request.place {
-            Place::Endpoint(index) => vec![index],
-            Place::Entry | Place::Node(_) => self.endpoints.candidates(self.clock.now()),
+        let candidates = match (&reservation, &request.place) {
+            (Some(Reservation { index, .. }), _) | (None, Place::Endpoint(index)) => vec![*index],
+            (None, Place::Entry | Place::Node(_)) => self.endpoints.candidates(self.clock.now()),
         };
+        let mut reserved = reservation.map(|reservation| reservation.places);
         let all = self.endpoints.all();
         let mut failure = None;
         let mut left = candidates.len();
@@ -229,7 +221,9 @@ impl Client {
             };
             let node = node.map(|node| &**node);
             let places = self.budget.take(node, &endpoint.url, request.cost, for_other_node);
-            let places = if left == 0 {
+            let places = if let Some(places) = reserved.take() {
+                places
+            } else if left == 0 {
                 places.await
             } else {
                 // What hangs there may hold all places for long, and others may be free.
@@ -262,6 +256,8 @@ impl Client {
             };
             let (now, entry) = (self.clock.now(), request.place == Place::Entry);
             match &error {
+                // It may have been a pooled connection that was dead.
+                _ if request.cost == Cost::Agent => return Err(error),
                 ApiError::Unreachable { .. } | ApiError::Tls { .. } => self.endpoints.failed(index, now, &error),
                 ApiError::Status { status: 500.., .. } | ApiError::Incomplete { .. } if entry => {}
                 ApiError::Timeout { .. } if entry && request.timeout.is_none() => self.endpoints.doubted(index),
@@ -413,10 +409,12 @@ impl Client {
     }
 
     async fn get_from(&self, request: &Request, index: usize, endpoint: &Endpoint) -> Result<Answer, ApiError> {
-        let whole = request
-            .timeout
-            .unwrap_or(self.request_timeout)
-            .min(self.request_timeout);
+        let most = if request.cost == Cost::Agent {
+            self.agent_timeout
+        } else {
+            self.request_timeout
+        };
+        let whole = request.timeout.unwrap_or(most).min(most);
         let head = if matches!(request.place, Place::Node(_)) {
             whole
         } else {
@@ -426,20 +424,28 @@ impl Client {
         let mut started = Instant::now();
         let header = self.authorization.header(&endpoint.url).await?;
         let send = async |value| {
-            self.traffic.note(self.clock.now());
-            let outcome = self.transport.get(&endpoint.url, &request.path, value, limits).await;
+            if request.cost != Cost::Agent {
+                // Agents have a ceiling of their own, and what is read guest by guest must not starve beside them.
+                self.traffic.note(self.clock.now());
+            }
+            let outcome = self
+                .transport
+                .send(&endpoint.url, &request.path, request.verb.posts(), value, limits)
+                .await;
             if outcome.as_ref().map_or_else(|failure| failure.reached, |_| true) {
                 self.endpoints.reached(index);
             }
             outcome.map_err(|failure| (failure.cut, failure.error))
         };
         let mut outcome = send(header.value.clone()).await;
-        if matches!(outcome, Err((true, _))) {
-            // A pooled connection turned out to be dead; a GET is safe to repeat.
+        // A call of an agent was decided on by what was true of the guest then: another second decides anew.
+        let repeats = request.cost != Cost::Agent;
+        if repeats && matches!(outcome, Err((true, _))) {
+            // A pooled connection turned out to be dead; what changes nothing is safe to repeat.
             outcome = send(header.value.clone()).await;
         }
         let mut outcome = outcome.map_err(|(_, error)| error);
-        let refused = matches!(outcome, Err(ApiError::Unauthorized { .. }));
+        let refused = repeats && matches!(outcome, Err(ApiError::Unauthorized { .. }));
         if refused {
             let header = self.authorization.header_after(&header, &endpoint.url).await?;
             // PVE lets a refused request wait for 3 s, which says nothing about this one.

@@ -168,6 +168,14 @@ pub enum ApiError {
     /// Every endpoint, or the token, failed lately and rests before it is tried again; nothing was sent.
     #[error("{0}; not tried again yet")]
     Resting(Box<ApiError>),
+    /// The sockets of guest agents on the exporter's own node cannot be used; PVE has no part in it.
+    #[error("{problem}")]
+    Socket {
+        /// What is wrong, and what to do.
+        problem: String,
+        /// The reason.
+        reason: FailureReason,
+    },
     /// The refresh ended without an outcome.
     #[error("the refresh was interrupted")]
     Interrupted,
@@ -194,6 +202,7 @@ impl ApiError {
             Self::Decode { .. } | Self::Incomplete { .. } | Self::Interrupted => FailureReason::Decode,
             Self::TooLarge { .. } => FailureReason::TooLarge,
             Self::Offline { .. } => FailureReason::Offline,
+            Self::Socket { reason, .. } => *reason,
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod nodes;
 pub mod offline;
 pub mod perl;
 pub mod property_string;
+pub mod request;
 pub mod task_status;
 pub mod traffic;
 pub mod transport;

@@ -87,14 +87,15 @@ impl Transport {
         })
     }
 
-    /// Sends a GET for `path` below `/api2/json` and reads the whole answer within `limits`.
+    /// Sends a GET, or a POST without a body, for `path` below `/api2/json` and reads the whole answer within `limits`.
     ///
     /// # Errors
     /// Everything but a success with a body no larger than the limit.
-    pub async fn get(
+    pub async fn send(
         &self,
         endpoint: &Url,
         path: &str,
+        posts: bool,
         authorization: HeaderValue,
         limits: Limits,
     ) -> Result<Bytes, Failure> {
@@ -105,11 +106,8 @@ impl Transport {
             .map_or((path, None), |(before, query)| (before, Some(query)));
         url.set_path(&format!("/api2/json{before}"));
         url.set_query(query);
-        let request = self
-            .http
-            .get(url)
-            .header(AUTHORIZATION, authorization)
-            .timeout(limits.whole);
+        let request = if posts { self.http.post(url) } else { self.http.get(url) };
+        let request = request.header(AUTHORIZATION, authorization).timeout(limits.whole);
         let late = |limit| ApiError::Timeout {
             endpoint: endpoint.to_string(),
             path: without_users(path),

@@ -329,7 +329,7 @@ impl<T: Send + Sync + 'static> Held<T> {
                 let resting = matches!(error, ApiError::Resting(_));
                 let back_off = match error {
                     ApiError::Resting(_) => BACK_OFF.0,
-                    ApiError::Forbidden { .. } => doubling(FORBIDDEN_BACK_OFF, times),
+                    ApiError::Forbidden { .. } | ApiError::Socket { .. } => doubling(FORBIDDEN_BACK_OFF, times),
                     ApiError::Offline { .. } => doubling(BACK_OFF, times),
                     ApiError::Timeout { .. } | ApiError::Status { status: 595.., .. } => {
                         usual.max(self.rests.abandoned)

@@ -88,7 +88,7 @@ impl Wiring<'_> {
     fn rests(&self, source: SourceName) -> Rests {
         let (least, most) = (source.least_max_age(), self.pace(source).longest_rest());
         match source.cost() {
-            Cost::Cheap => Rests {
+            Cost::Cheap | Cost::Agent => Rests {
                 most,
                 ..Rests::default()
             },

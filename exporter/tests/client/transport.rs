@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use pve_exporter::clock::Clock;
 use pve_exporter::config::Cluster;
 use pve_exporter::metrics::exposition::Format;
+use pve_exporter::pve::api::agent::Command;
 use pve_exporter::pve::budget::Cost;
 use pve_exporter::pve::client::Request;
 use pve_exporter::pve::error::ApiError;
@@ -123,6 +124,25 @@ async fn a_connection_that_is_always_cut_is_tried_twice() {
     let error = client(&server.cluster()).get(&version()).await.unwrap_err();
     assert_eq!(error.reason().as_str(), "unreachable", "{error}");
     assert_eq!(server.received().len(), 2);
+}
+
+#[tokio::test]
+async fn a_call_of_an_agent_is_sent_once_and_rests_no_endpoint() {
+    let refusal = b"HTTP/1.1 401 No ticket\r\n\r\n".to_vec();
+    for (answer, reason) in [(Vec::new(), "unreachable"), (refusal, "unauthorized")] {
+        let server = ScriptedServer::start(move |request| match request.index {
+            0 if request.connection == 0 => Answer::Close(answer.clone()),
+            _ => Answer::Keep(ok(BODY)),
+        })
+        .await;
+        let client = client(&server.cluster());
+        let request = Request::agent(&"pve1".into(), 100, Command::FileSystems);
+        let reservation = client.reserve(&request).unwrap();
+        let error = client.get_at_once(&request, reservation).await.unwrap_err();
+        assert_eq!(error.reason().as_str(), reason, "{error}");
+        assert_eq!(server.received().len(), 1, "{reason}");
+        client.get(&version()).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 pub mod access_permissions;
 pub mod access_users;
+pub mod agent;
 pub mod apt_versions;
 pub mod ceph_osds;
 pub mod ceph_pools;

@@ -372,6 +372,7 @@ pub(crate) fn is_of_the_node(error: &ApiError) -> bool {
         | ApiError::NotImplemented { .. }
         | ApiError::Decode { .. }
         | ApiError::TooLarge { .. }
+        | ApiError::Socket { .. }
         | ApiError::Interrupted => false,
     }
 }

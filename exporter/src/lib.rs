@@ -10,6 +10,7 @@ pub mod estimate;
 pub mod metrics;
 pub mod process;
 pub mod pve;
+pub mod qga;
 pub mod scrape;
 pub mod server;
 pub mod sources;

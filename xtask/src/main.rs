@@ -3,7 +3,9 @@
 //! A step is one command that a contributor could type by hand. Steps run in order and the first failure ends the task.
 
 mod cargo_deny;
+mod debian;
 mod prometheus;
+mod qemu_ga;
 mod steps;
 mod workspace;
 
@@ -28,6 +30,8 @@ Tasks:
 Environment:
   PVE_TEST_PROMETHEUS, PVE_TEST_PROMTOOL
          The Prometheus that tests start, and its promtool. Without them: those on PATH, else Debian's package.
+  PVE_TEST_QEMU_GA
+         The QEMU guest agent that tests start. Without it: the one on PATH, else Debian's package.
 ";
 
 const TEST: &[Step] = &[
@@ -145,7 +149,9 @@ fn lints_of_packaged_features(workspace: &Workspace) -> Result<(), String> {
 }
 
 fn tests(workspace: &Workspace) -> Result<(), String> {
-    run(prometheus::provide(workspace)?.given_to(workspace.cargo(&["test", "--locked", "--workspace"])))
+    let command = workspace.cargo(&["test", "--locked", "--workspace"]);
+    let command = prometheus::provide(workspace)?.given_to(command);
+    run(qemu_ga::provide(workspace)?.given_to(command))
 }
 
 fn documentation(workspace: &Workspace) -> Result<(), String> {

@@ -1,10 +1,11 @@
 //! The Prometheus that tests start: found on this machine, or fetched below `target/tools`.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
 
-use crate::workspace::{Workspace, on_path, output, run};
+use crate::debian::{self, Fetch};
+use crate::workspace::{Workspace, on_path, output};
 
 /// The oldest release that the tests must hold with: that of Debian 12, beside which people run Proxmox VE 8.
 const OLDEST: (u32, u32) = (2, 42);
@@ -99,72 +100,18 @@ fn version(said: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Unpacks Debian's package. Never installs it: that needs root, and would start a server on every contributor's machine.
 fn fetch(workspace: &Workspace, directory: &Path) -> Result<(), String> {
-    let (Some(apt_get), Some(dpkg_deb)) = (on_path("apt-get"), on_path("dpkg-deb")) else {
-        let (major, minor) = OLDEST;
-        return Err(format!(
+    let (major, minor) = OLDEST;
+    let fetch = Fetch {
+        package: "prometheus",
+        with_libraries: false,
+        otherwise: &format!(
             "the tests need Prometheus {major}.{minor} or newer and its promtool. They are not on PATH, and there is no \
              apt-get here to fetch Debian's package `prometheus` with. Install them, or let {SERVER_VARIABLE} and \
              {PROMTOOL_VARIABLE} name them."
-        ));
+        ),
     };
-    eprintln!(
-        "fetching Debian's package `prometheus` below {}",
-        workspace.tools().display()
-    );
-    let partial = workspace.tools().join("prometheus-partial");
-    remove_if_there(&partial)?;
-    // Lists and cache of our own, so that it works without root and when apt's own lists are old or were never fetched.
-    let (lists, cache) = (partial.join("lists"), partial.join("cache"));
-    for needed in [lists.join("partial"), cache.join("archives").join("partial")] {
-        fs::create_dir_all(&needed).map_err(|error| format!("cannot create {}: {error}", needed.display()))?;
-    }
-    let apt = |arguments: &[&str]| {
-        let mut command = workspace.command(&apt_get);
-        command
-            .current_dir(&partial)
-            .args(["-qq", "-o", "Acquire::Retries=3", "-o", "Acquire::Languages=none"]);
-        command.arg("-o").arg(format!("Dir::State::Lists={}", lists.display()));
-        command.arg("-o").arg(format!("Dir::Cache={}", cache.display()));
-        // apt's own user may not be able to enter the checkout.
-        command.args(["-o", "APT::Sandbox::User=root"]).args(arguments);
-        command
-    };
-    // Not fatal: one unreachable repository fails the whole update, and a Proxmox VE host without a subscription has one.
-    let updated = run(apt(&["update"]));
-    run(apt(&["download", "prometheus"])).map_err(|error| match updated {
-        Ok(()) => error,
-        Err(earlier) => format!("{earlier}, then {error}"),
-    })?;
-
-    let package = downloaded(&partial)?;
-    let unpacked = partial.join("unpacked");
-    let mut unpack = workspace.command(dpkg_deb);
-    unpack.arg("-x").arg(&package).arg(&unpacked);
-    run(unpack)?;
-    remove_if_there(directory)?;
-    // The last act, so that an interrupted fetch leaves nothing that looks complete.
-    fs::rename(&unpacked, directory).map_err(|error| format!("cannot create {}: {error}", directory.display()))?;
-    remove_if_there(&partial)
-}
-
-fn downloaded(directory: &Path) -> Result<PathBuf, String> {
-    let unreadable = |error| format!("cannot read {}: {error}", directory.display());
-    for entry in fs::read_dir(directory).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            return Ok(path);
-        }
-    }
-    Err(format!("apt-get left no package in {}", directory.display()))
-}
-
-fn remove_if_there(directory: &Path) -> Result<(), String> {
-    if directory.exists() {
-        fs::remove_dir_all(directory).map_err(|error| format!("cannot remove {}: {error}", directory.display()))?;
-    }
-    Ok(())
+    debian::fetch(workspace, directory, &fetch)
 }
 
 #[cfg(test)]

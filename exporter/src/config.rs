@@ -31,7 +31,9 @@ pub use guests::{GuestFilter, GuestKind, GuestSelector, VmidRange, VmidRangeErro
 pub use problem::{ConfigError, Place, Problem};
 pub use reference::reference;
 pub use secret::{Secret, SecretError, TokenFile, TokenSource};
-pub use settings::{DEFAULT_PORT, Log, LogFormat, LogLevel, MOST_FAILED_TASKS, Metrics, Scrape, SourceSettings, Web};
+pub use settings::{
+    DEFAULT_PORT, GuestAgentSocket, Log, LogFormat, LogLevel, MOST_FAILED_TASKS, Metrics, Scrape, SourceSettings, Web,
+};
 pub use token_id::{TokenId, TokenIdError};
 
 /// The file that is read when none is named.
@@ -58,6 +60,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// How sources are read, for every cluster.
     pub sources: BTreeMap<SourceName, SourceSettings>,
+    /// Guest agents that are asked without PVE.
+    pub guest_agent_socket: GuestAgentSocket,
     /// The clusters, by the value of the label `pve_cluster`.
     pub clusters: BTreeMap<String, Cluster>,
 }
@@ -84,6 +88,8 @@ pub struct LoadOptions {
 pub struct SourcePolicy {
     /// Whether it is read at all.
     pub enabled: bool,
+    /// Whether the configuration says so in as many words.
+    pub insisted: bool,
     /// The age at which its data is read again.
     pub max_age: Duration,
 }
@@ -130,10 +136,15 @@ impl Config {
             .get(cluster)
             .and_then(|cluster| cluster.sources.get(&source));
         let settings = own.map_or(general.clone(), |own| own.or(&general));
-        let shown = source != SourceName::Netstat || self.metrics.guest_interfaces;
+        let (shown, by_default) = match source {
+            SourceName::Netstat => (self.metrics.guest_interfaces, true),
+            SourceName::GuestAgentSocket => (self.guest_agent_socket.enabled, true),
+            _ => (true, source.enabled_by_default()),
+        };
         SourcePolicy {
             // Nobody is asked for what is not shown.
-            enabled: shown && settings.enabled.unwrap_or(source.enabled_by_default()),
+            insisted: settings.enabled == Some(true),
+            enabled: shown && settings.enabled.unwrap_or(by_default),
             max_age: settings.max_age.unwrap_or(source.default_max_age()),
         }
     }

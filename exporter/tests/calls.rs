@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use pve_exporter::config::{Config, Metrics};
 use pve_exporter::metrics::exposition::Format;
 use pve_exporter::sources::name::SourceName;
-use pve_simulator::Options;
+use pve_simulator::{Agent, AgentMix, Options};
 use support::exporters::everything;
 use support::simulated::{Simulated, options};
 
@@ -34,9 +34,13 @@ struct Driven {
 
 impl Driven {
     async fn start(options: Options, change: impl FnOnce(&mut Config)) -> Self {
+        Self::of(1_000, options, change).await
+    }
+
+    async fn of(guests: usize, options: Options, change: impl FnOnce(&mut Config)) -> Self {
         let options = Options {
             nodes: NODES,
-            guests: 1_000,
+            guests,
             sees_backups: true,
             requests_per_connection: usize::MAX,
             idle_timeout: Duration::from_secs(3600),
@@ -71,6 +75,11 @@ impl Driven {
         } else {
             self.simulated.age(1);
         }
+    }
+
+    /// Lets minutes pass in which nothing is asked.
+    fn leap(&self, minutes: u64) {
+        self.simulated.advance(60 * minutes);
     }
 
     async fn scrape(&self) {
@@ -131,8 +140,12 @@ const MOST: u64 = 140;
 /// With everything switched on, in any minute but the first.
 const MOST_OF_EVERYTHING: u64 = 160;
 
-/// What the first scrape asks: the cluster, every node what it knows of its guests, and a few nodes what no scrape waits for.
-const FIRST: u64 = 30 + 10 * NODES as u64;
+/// What the first second asks: the cluster, every node what it knows of its guests, a few nodes what no scrape waits for, and a
+/// few guests' agents.
+const FIRST: u64 = 40 + 10 * NODES as u64;
+
+/// After so many minutes it is known that no guest has an agent.
+const AGENTS_KNOWN: usize = 4;
 
 #[tokio::test]
 async fn the_calls_of_a_minute_are_bounded() {
@@ -143,10 +156,13 @@ async fn the_calls_of_a_minute_are_bounded() {
     let (first, most) = (driven.arrived[0], driven.most(1));
     println!("{first} requests for the first scrape, then {most} in a minute at most");
     assert!(first <= FIRST, "{first}");
+    assert!(most <= MOST_WITH_AGENTS, "{most}");
+    let most = driven.most(AGENTS_KNOWN * MINUTE);
     assert!(most <= MOST, "{most}");
     // Fewer scrapes save time: the surveys go on as before. Then the sources find back to their pace.
     driven.pass(45, 1, 60).await;
-    assert!(driven.most(1) <= MOST, "{}", driven.most(1));
+    let most = driven.most(AGENTS_KNOWN * MINUTE);
+    assert!(most <= MOST, "{most}");
     driven.pass(6, 1, 15).await;
 
     driven.forget();
@@ -175,6 +191,59 @@ async fn everything_switched_on_asks_somewhat_more() {
     driven.tell("everything, after twenty minutes", 10);
     println!("{} in a minute at most", driven.most(0));
     assert!(driven.most(0) <= MOST_OF_EVERYTHING, "{}", driven.most(0));
+}
+
+/// Of so many guests 702 have an agent configured.
+const GUESTS_OF_AGENTS: usize = 1_080;
+
+/// With 700 guest agents, in any minute but the first.
+const MOST_WITH_AGENTS: u64 = 450;
+
+async fn driven_with(agents: AgentMix, enabled: bool) -> Driven {
+    let options = Options {
+        agents,
+        agent_silence: Duration::from_millis(1),
+        ..options()
+    };
+    Driven::of(GUESTS_OF_AGENTS, options, |config| {
+        config.metrics = Metrics::default();
+        let settings = config.sources.entry(SourceName::GuestAgents).or_default();
+        settings.enabled = (!enabled).then_some(false);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn guest_agents_are_asked_within_the_budget() {
+    let mut driven = driven_with(AgentMix::all(Agent::Healthy), true).await;
+    driven.pass(25, 1, 15).await;
+    driven.tell("700 agents, from the start", 25);
+    println!("{} in a minute at most", driven.most(1));
+    assert!(driven.most(1) <= MOST_WITH_AGENTS, "{}", driven.most(1));
+    driven.forget();
+    driven.pass(10, 1, 15).await;
+    let mean = driven.tell("700 agents, steady", 10);
+    assert!(driven.most(0) <= MOST_WITH_AGENTS, "{}", driven.most(0));
+    assert!(mean <= 300.0, "{mean}");
+}
+
+#[tokio::test]
+async fn dead_guest_agents_cost_hardly_anything() {
+    let mut means = Vec::new();
+    for enabled in [false, true] {
+        let mut driven = driven_with(AgentMix::all(Agent::Dead), enabled).await;
+        // Each leap is over the back-off that comes next.
+        for minutes in [0, 1, 6, 17, 66] {
+            driven.leap(minutes);
+            driven.pass(4, 1, 15).await;
+        }
+        let asked = driven.simulated.simulator.calls().agent_calls();
+        assert_eq!(asked > 2_000, enabled, "{asked}");
+        driven.forget();
+        driven.pass(10, 1, 15).await;
+        means.push(driven.tell(&format!("dead agents, asked: {enabled}"), 10));
+    }
+    assert!(means[1] <= 1.1 * means[0], "{means:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,8 @@ use pve_exporter::metrics::catalog::{catalog, markdown};
 use pve_exporter::metrics::exposition::Format;
 use pve_exporter::scrape::Exporter;
 use pve_exporter::sources::name::SourceName;
-use pve_simulator::{Options, Simulator, Version};
+use pve_simulator::{Agent, AgentMix, Options, Simulator, Version};
+use support::agent::Agent as SocketAgent;
 use support::exporters::{checked, text, with_config};
 use support::simulated::{cluster, options, until};
 use support::strict::Exposition;
@@ -21,8 +22,30 @@ use support::strict::Exposition;
 /// The most series of a guest, on average of all.
 const SERIES_PER_GUEST: usize = 40;
 
-/// What comes once for each drive, interface or job, so that no guest can be held to a number of them.
-const BY_DEVICE: [&str; 3] = ["pve_guest_drive_", "pve_guest_interface_", "pve_replication_"];
+/// What comes once for each drive, file system, interface or job, so that no guest can be held to a number of them.
+const BY_DEVICE: [&str; 4] = [
+    "pve_guest_drive_",
+    "pve_guest_filesystem_",
+    "pve_guest_interface_",
+    "pve_replication_",
+];
+
+/// What a guest's own agent tells comes on top, and only of guests that have one; in the average it
+/// is counted, but for the file systems.
+const BY_AGENT: [&str; 6] = [
+    "pve_guest_agent_",
+    "pve_guest_clock_",
+    "pve_guest_filesystem_frozen",
+    "pve_guest_system_",
+    "pve_guest_users",
+    "pve_guest_vcpus_",
+];
+
+/// The most series that it is.
+const SERIES_PER_AGENT: usize = 4;
+
+/// What comes only when a guest has brought about 64 label sets in a day.
+const SELDOM: &str = "pve_guest_agent_label_sets_dropped_total";
 
 const GUESTS: usize = 60;
 
@@ -41,9 +64,24 @@ async fn everything() -> Exposition {
     let options = Options {
         versions: vec![Version::new(9, 2, 11), Version::new(8, 4, 1)],
         sees_backups: true,
+        agents: AgentMix::lively().with(120, Agent::Frozen),
         ..options()
     };
+    let directory = tempfile::tempdir().unwrap();
+    let _agents: Vec<_> = (100..)
+        .take(GUESTS)
+        .map(|vmid| SocketAgent::start(directory.path(), vmid, "10.0"))
+        .collect();
     let change = |config: &mut Config| {
+        config.guest_agent_socket.enabled = true;
+        config.guest_agent_socket.directory = directory.path().to_owned();
+        config.guest_agent_socket.node = Some("pve1".to_owned());
+        let not_of_it = SourceSettings {
+            enabled: Some(false),
+            ..SourceSettings::default()
+        };
+        let distrusted = config.clusters.get_mut("distrusted").unwrap();
+        distrusted.sources.insert(SourceName::GuestAgentSocket, not_of_it);
         let with_smart = SourceSettings {
             enabled: Some(true),
             ..SourceSettings::default()
@@ -54,6 +92,9 @@ async fn everything() -> Exposition {
         metrics.guest_interfaces = true;
         metrics.guest_pressure_full = true;
         metrics.guest_balloon = true;
+        metrics.guest_agent_interfaces = true;
+        metrics.guest_agent_addresses = true;
+        metrics.guest_agent_details = true;
         metrics.snapshot_names = true;
         metrics.failed_tasks = 10;
     };
@@ -167,7 +208,7 @@ async fn what_is_exposed_is_catalogued_and_the_other_way_round() {
     }
     let unseen: Vec<_> = catalogued
         .iter()
-        .filter(|name| name.starts_with("pve_") && !seen.contains(*name))
+        .filter(|name| name.starts_with("pve_") && !seen.contains(*name) && **name != SELDOM)
         .collect();
     assert!(unseen.is_empty(), "nothing shows {unseen:?}");
 }
@@ -198,28 +239,37 @@ async fn labels_are_those_of_the_catalogue() {
 
 #[tokio::test]
 async fn a_guest_has_few_series() {
-    let exposition = simulated(options(), |_| {}).await;
+    let agents = AgentMix::lively();
+    let exposition = simulated(Options { agents, ..options() }, |_| {}).await;
     let mut families: BTreeMap<&str, usize> = BTreeMap::new();
     let mut guests: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut agents: BTreeMap<&str, usize> = BTreeMap::new();
     for sample in exposition.families.iter().flat_map(|family| &family.samples) {
         let guest = sample
             .label("id")
             .filter(|id| id.starts_with("qemu/") || id.starts_with("lxc/"));
         if let (Some(id), Some("main")) = (guest, sample.label("pve_cluster")) {
             *families.entry(&sample.name).or_default() += 1;
-            let by_device = BY_DEVICE.iter().any(|prefix| sample.name.starts_with(prefix));
-            *guests.entry(id).or_default() += usize::from(!by_device);
+            let starts = |prefix: &&str| sample.name.starts_with(prefix);
+            let (by_device, by_agent) = (BY_DEVICE.iter().any(starts), BY_AGENT.iter().any(starts));
+            *guests.entry(id).or_default() += usize::from(!by_device && !by_agent);
+            *agents.entry(id).or_default() += usize::from(by_agent);
         }
     }
     assert_eq!(guests.len(), GUESTS);
     let (guest, most) = guests.iter().max_by_key(|(_, count)| **count).unwrap();
     assert!(*most <= SERIES_PER_GUEST, "{guest} has {most} series");
+    let most = agents.values().max().unwrap();
+    assert_eq!(*most, SERIES_PER_AGENT, "of an agent");
     let heaviest = || {
         let mut heaviest: Vec<_> = families.iter().map(|(name, count)| (*count, *name)).collect();
         heaviest.sort_unstable_by(|one, other| other.cmp(one));
         heaviest
     };
-    let all: usize = families.values().sum();
+    let counted = families
+        .iter()
+        .filter(|(name, _)| !name.starts_with("pve_guest_filesystem_"));
+    let all: usize = counted.map(|(_, count)| count).sum();
     let average = all as f64 / GUESTS as f64;
     assert!(
         average <= SERIES_PER_GUEST as f64,

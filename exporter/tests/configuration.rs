@@ -309,6 +309,27 @@ fn files_in_conf_d_add_clusters() {
 }
 
 #[test]
+fn sockets_of_guest_agents_are_off_and_of_one_cluster() {
+    let source = SourceName::GuestAgentSocket;
+    let config = Fixture::new(MAIN).load().unwrap();
+    assert!(!config.source("main", source).enabled);
+    let on = format!("[guest_agent_socket]\nenabled = true\n{MAIN}");
+    assert!(Fixture::new(&on).load().unwrap().source("main", source).enabled);
+    let alone = format!("[sources.guest_agent_socket]\nenabled = true\n{MAIN}");
+    assert!(!Fixture::new(&alone).load().unwrap().source("main", source).enabled);
+
+    let other = MAIN.replace("main", "other");
+    let error = Fixture::new(&format!("{on}{other}")).load().unwrap_err().to_string();
+    assert!(
+        error.contains("guest_agent_socket.enabled") && error.contains("one cluster"),
+        "{error}"
+    );
+    let not_there = "[clusters.other.sources.guest_agent_socket]\nenabled = false\n";
+    let config = Fixture::new(&format!("{on}{other}{not_there}")).load().unwrap();
+    assert!(config.source("main", source).enabled && !config.source("other", source).enabled);
+}
+
+#[test]
 fn unknown_keys_are_told_all_at_once() {
     let fixture = Fixture::new(
         "[web]\nlisten_adress = \":1\"\n[sources.resorces]\nenabled = true\n[colour]\n[clusters.main]\nendpoint = []\n[clusters.main.guests.only]\n",
@@ -317,7 +338,7 @@ fn unknown_keys_are_told_all_at_once() {
     fixture.refused(&[
         &format!("{file}: web.listen_adress: unknown key \"listen_adress\" (did you mean \"listen_address\"?); expected one of listen_address, max_concurrent_scrapes"),
         &format!("{file}: sources.resorces: unknown key \"resorces\" (did you mean \"resources\"?); expected one of resources, metrics_export"),
-        &format!("{file}: colour: unknown key \"colour\"; expected one of web, log, scrape, metrics, sources, clusters"),
+        &format!("{file}: colour: unknown key \"colour\"; expected one of web, log, scrape, metrics, guest_agent_socket, sources, clusters"),
         &format!("{file}: clusters.main.endpoint: unknown key \"endpoint\" (did you mean \"endpoints\"?)"),
         &format!("{file}: clusters.main.guests.only: unknown key \"only\"; expected one of include, exclude"),
     ]);

@@ -1,9 +1,9 @@
 //! Bodies in, exposition out. `UPDATE=1 cargo test` rewrites the goldens; they are reviewed as a diff.
 //!
 //! `pve-9.2` was recorded from a real cluster of three nodes, one of them offline, without ZFS and Ceph and on virtual disks; only
-//! the log of the backup of lxc/200 and the firewall options of pve2 had to be added. `pve-9`, `pve-8`, `pve-7` and `no-rights` were
-//! constructed from PVE's source. All tokens but the last are those of an auditor; that of `pve-9` may list the backups on one
-//! storage as well.
+//! the log of the backup of lxc/200, the firewall options of pve2 and what PVE says of agents other than that of qemu/100 had to
+//! be added. `pve-9`, `pve-8`, `pve-7` and `no-rights` were constructed from PVE's source. All tokens but the last are those of an
+//! auditor; that of `pve-9` may list the backups on one storage as well. At its pve1 a backup runs, so that no agent is asked.
 //!
 //! The bodies stand still: with time every node that is up counts as one whose samples have stalled.
 #![expect(clippy::unwrap_used, reason = "a fault of the set-up fails the test")]
@@ -30,11 +30,14 @@ const RECORDED: u64 = 1_795_151_680;
 const CONSTRUCTED: u64 = 1_786_800_020;
 
 /// What differs from run to run.
-const VOLATILE: [&str; 4] = [
+const VOLATILE: [&str; 7] = [
     "process_*",
     "pve_exporter_*",
     "pve_source_duration_*",
     "pve_source_last_success_*",
+    "pve_guest_agent_call_duration_*",
+    "pve_guest_agent_last_answer_*",
+    "pve_guest_agent_retry_*",
 ];
 
 /// Backups after which the same guest had a newer one: nobody reads their logs.
@@ -124,7 +127,10 @@ fn answers(exporter: &Exporter) -> usize {
 fn settled(text: &str) -> String {
     let settle = |line: &str| match line.rsplit_once(' ') {
         Some((series, _)) if line.starts_with("pve_source_failures_total") => format!("{series} 1\n"),
-        Some((series, value)) if line.starts_with("pve_node_clock_offset_seconds") => {
+        Some((series, value))
+            if line.starts_with("pve_node_clock_offset_seconds")
+                || line.starts_with("pve_guest_clock_offset_seconds") =>
+        {
             let ten_minutes = (value.parse::<f64>().unwrap() / 600.0).round();
             // Not -0.
             format!("{series} {}\n", ten_minutes * 600.0 + 0.0)

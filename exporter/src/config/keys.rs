@@ -149,7 +149,9 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use super::super::cluster::ClusterTable;
-    use super::super::{Config, GuestFilter, GuestSelector, LoadOptions, Log, Metrics, Scrape, SourceSettings, Web};
+    use super::super::{
+        Config, GuestAgentSocket, GuestFilter, GuestSelector, LoadOptions, Log, Metrics, Scrape, SourceSettings, Web,
+    };
     use super::*;
 
     /// The fields of `T`, as serde lists them when it meets one that it does not know.
@@ -175,6 +177,7 @@ mod tests {
             (&["log"], fields::<Log>()),
             (&["scrape"], fields::<Scrape>()),
             (&["metrics"], fields::<Metrics>()),
+            (&["guest_agent_socket"], fields::<GuestAgentSocket>()),
             (&["sources", "resources"], fields::<SourceSettings>()),
             // The secret itself never reaches serde.
             (&["clusters", "a"], [fields::<ClusterTable>(), vec!["token"]].concat()),
@@ -187,7 +190,15 @@ mod tests {
         }
         assert_eq!(
             children(&[]),
-            ["web", "log", "scrape", "metrics", "sources", "clusters"]
+            [
+                "web",
+                "log",
+                "scrape",
+                "metrics",
+                "guest_agent_socket",
+                "sources",
+                "clusters"
+            ]
         );
         assert_eq!(children(&["sources"]), SourceName::ALL.map(SourceName::as_str));
     }
@@ -224,10 +235,11 @@ mod tests {
             "bare.toml",
             "[clusters.a]\nendpoints = [\"https://a\"]\ntoken_id = \"a@pve!aa\"\n",
         );
-        assert_eq!(
-            described.source("a", SourceName::Resources),
-            bare.source("a", SourceName::Resources)
-        );
+        let policy = |config: &Config| {
+            let policy = config.source("a", SourceName::Resources);
+            (policy.enabled, policy.max_age)
+        };
+        assert_eq!(policy(&described), policy(&bare));
         described.sources.clear();
         described.clusters.get_mut("a").unwrap().sources.clear();
         assert_eq!(format!("{described:?}"), format!("{bare:?}"));

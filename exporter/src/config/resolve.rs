@@ -58,6 +58,7 @@ impl<'a> Resolver<'a> {
             scrape: self.section(&["scrape"]),
             metrics: self.section(&["metrics"]),
             sources: self.section(&["sources"]),
+            guest_agent_socket: self.section(&["guest_agent_socket"]),
             clusters: BTreeMap::new(),
         };
         self.check_sources(&["sources"], &config.sources);
@@ -76,7 +77,20 @@ impl<'a> Resolver<'a> {
                 "is not a table; write one section [clusters.<name>] per cluster",
             ),
         }
+        self.check_guest_agent_socket(&config);
         (config, self.problems)
+    }
+
+    /// A VMID tells which guest a socket belongs to, but not of which cluster.
+    fn check_guest_agent_socket(&mut self, config: &Config) {
+        let source = SourceName::GuestAgentSocket;
+        let clusters = config.clusters.keys();
+        if clusters.filter(|name| config.source(name, source).enabled).count() > 1 {
+            self.complain(
+                &["guest_agent_socket", "enabled"],
+                "holds for one cluster, that of this node; write enabled = false in [clusters.<name>.sources.guest_agent_socket] of the others",
+            );
+        }
     }
 
     /// Refuses what some sources must not be asked.

@@ -100,7 +100,7 @@ pub(super) fn is_required(key: &Key) -> bool {
     key.default == REQUIRED
 }
 
-const ENABLED: &str = "Whether the source is read. `disk_smart` is not by default: it has PVE run `smartctl` for each disk, one after the other, at every `max_age`, which wakes disks that sleep. Without it nothing is known of their health, wear, temperature and the like. `netstat` is never, without `guest_interfaces`.";
+const ENABLED: &str = "Whether the source is read. `disk_smart` is not by default: it has PVE run `smartctl` for each disk, one after the other, at every `max_age`, which wakes disks that sleep. Without it nothing is known of their health, wear, temperature and the like. `netstat` is never, without `guest_interfaces`, nor `guest_agent_socket` without `[guest_agent_socket]`. `guest_agents` is where the token has `VM.GuestAgent.Audit`, as an auditor of PVE 9 has; `true` lets it ask with `VM.Monitor` as well, which PVE 8 wants for it and which is as good as root in the guest.";
 const MAX_AGE: &str = "The age at which its data is read again; what it may be at least is in the table of the sources. Live state is read every eight minutes at the latest, since it is served for 15 minutes at most.";
 
 const SELECTOR: &[Key] = &[
@@ -217,6 +217,24 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Whether the statistics of a virtual machine's balloon are exposed (`pve_guest_balloon_*`; its size always is).",
             ),
             key(
+                "guest_agent_interfaces",
+                Kind::Boolean,
+                "false",
+                "Whether the network interfaces that guest agents tell have counters (`pve_guest_agent_network_*`). Eight series per interface, and agents are asked twice as often.",
+            ),
+            key(
+                "guest_agent_addresses",
+                Kind::Boolean,
+                "false",
+                "Whether the addresses that guest agents tell are exposed (`pve_guest_agent_interface_address_info`), at most 32 per guest.",
+            ),
+            key(
+                "guest_agent_details",
+                Kind::Boolean,
+                "false",
+                "Whether guest agents are asked for more than most look at: devices and types of file systems (`pve_guest_filesystem_info`), users, virtual CPUs that are online, time zones, memory blocks; the agent's version and how long it takes are exposed as well.",
+            ),
+            key(
                 "snapshot_names",
                 Kind::Boolean,
                 "false",
@@ -227,6 +245,30 @@ pub(super) const SECTIONS: &[Section] = &[
                 Kind::Number,
                 "0",
                 "How many of each cluster's newest failed tasks are named one by one (`pve_task_failed_info`), at most 100. Their UPIDs are cut before the user.",
+            ),
+        ],
+    },
+    Section {
+        path: "guest_agent_socket",
+        about: "Experimental: the guest agents on the node that the exporter runs on are asked without PVE what it does not pass on: CPU, disks and load as the guest counts them. [guest-agents.md](guest-agents.md) tells what that takes. For one cluster only: with several, write `enabled = false` in `[clusters.<name>.sources.guest_agent_socket]` of the others.",
+        keys: &[
+            key(
+                "enabled",
+                Kind::Boolean,
+                "false",
+                "Whether they are asked. The exporter has to run as root for it, on a node of the cluster.",
+            ),
+            key(
+                "directory",
+                Kind::Text("\"/var/run/qemu-server\""),
+                "\"/var/run/qemu-server\"",
+                "Where QEMU has the sockets, `<vmid>.qga`, and the files with its processes, `<vmid>.pid`.",
+            ),
+            key(
+                "node",
+                Kind::Text("\"pve1\""),
+                "",
+                "The name of the node, where it is not that of the host: in a container, say.",
             ),
         ],
     },

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -147,6 +148,12 @@ pub struct Metrics {
     pub guest_pressure_full: bool,
     /// Whether the balloon statistics of virtual machines are exposed.
     pub guest_balloon: bool,
+    /// Whether the interfaces that guest agents tell have counters.
+    pub guest_agent_interfaces: bool,
+    /// Whether the addresses that guest agents tell are exposed.
+    pub guest_agent_addresses: bool,
+    /// Whether guest agents are asked for more than most look at.
+    pub guest_agent_details: bool,
     /// Whether each snapshot has a series of its own.
     pub snapshot_names: bool,
     /// How many of the newest failed tasks are named one by one.
@@ -202,6 +209,28 @@ impl SourceSettings {
         Self {
             enabled: self.enabled.or(fallback.enabled),
             max_age: self.max_age.or(fallback.max_age),
+        }
+    }
+}
+
+/// `[guest_agent_socket]`: guest agents on the node that the exporter runs on, asked without PVE.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GuestAgentSocket {
+    /// Whether they are asked.
+    pub enabled: bool,
+    /// Where QEMU has their sockets, and the files with its processes.
+    pub directory: PathBuf,
+    /// The node; the name of the host when absent.
+    pub node: Option<String>,
+}
+
+impl Default for GuestAgentSocket {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            directory: PathBuf::from("/var/run/qemu-server"),
+            node: None,
         }
     }
 }

@@ -24,13 +24,18 @@ use crate::subjects::disk_smart::DiskSmart;
 use crate::subjects::expected_up::ExpectedUp;
 use crate::subjects::exporter::Exporter;
 use crate::subjects::guest::Guest;
+use crate::subjects::guest_agent::GuestAgent;
+use crate::subjects::guest_agent_interface::{GuestAgentAddress, GuestAgentInterface};
 use crate::subjects::guest_balloon::GuestBalloon;
 use crate::subjects::guest_config::GuestConfig;
+use crate::subjects::guest_direct::{GuestAgentCpu, GuestAgentDisk, GuestAgentLoad};
 use crate::subjects::guest_drive::GuestDrive;
 use crate::subjects::guest_drive_config::GuestDriveConfig;
+use crate::subjects::guest_filesystem::GuestFilesystem;
 use crate::subjects::guest_interface::GuestInterface;
 use crate::subjects::guest_machine::GuestMachine;
 use crate::subjects::guest_pressure::GuestPressure;
+use crate::subjects::guest_system::GuestSystem;
 use crate::subjects::ha::{HaFencing, HaManager, HaRules};
 use crate::subjects::ha_guest::{HaGuest, HaGuestRequest};
 use crate::subjects::ha_node::HaNode;
@@ -184,10 +189,18 @@ pub fn catalog() -> Vec<Group> {
         group::<GuestPressure>(),
         group::<GuestDrive>(),
         group::<GuestInterface>(),
+        group::<GuestAgent>(),
+        group::<GuestSystem>(),
+        group::<GuestFilesystem>(),
+        group::<GuestAgentInterface>(),
+        group::<GuestAgentAddress>(),
         group::<GuestConfig>(),
         group::<GuestDriveConfig>(),
         group::<Snapshots>(),
         group::<Snapshot>(),
+        group::<GuestAgentCpu>(),
+        group::<GuestAgentDisk>(),
+        group::<GuestAgentLoad>(),
         Group {
             subject: "exporter's own work",
             rows: "one per combination of labels that has occurred",
@@ -248,7 +261,10 @@ Everything else is there from PVE 7.4 on, for a token with the role PVEAuditor o
 | `pve_ceph_*` | yes | yes | yes | yes | Ceph that PVE manages, on a node that is online |
 | `pve_guest_drive_*_total`, `pve_guest_qemu_info` | yes | yes | yes | yes | an answer of QEMU's monitor |
 | `pve_guest_balloon_*` | yes | yes | yes | yes | an answer of QEMU's monitor; all but the size `guest_balloon = true` and a balloon driver in the guest |
+| `pve_guest_agent_*`, `pve_guest_filesystem_*`, `pve_guest_system_info`, `pve_guest_clock_offset_seconds`, `pve_guest_users`, `pve_guest_vcpus_online` | yes | yes | yes | yes | an agent in the guest; before 9.0 VM.Monitor, with which one is root in the guest |
 | `pve_backup_volumes*`, `pve_backup_orphaned_*` | yes | yes | yes | yes | Datastore.Allocate on the storage, or Datastore.AllocateSpace on it and VM.Backup on `/vms` |
+| `pve_guest_agent_cpu_seconds_total`, `pve_guest_agent_disk_*_total` | yes | yes | yes | yes | `[guest_agent_socket] enabled = true`, an exporter with root's rights on the node of the guest, and a guest with Linux and qemu-guest-agent 7.1 or newer |
+| `pve_guest_agent_load*` | yes | yes | yes | yes | the same, with qemu-guest-agent 10.0 or newer |
 | `pve_snapshot_timestamp_seconds` | yes | yes | yes | yes | `snapshot_names = true` |
 | `pve_task_failed_info` | yes | yes | yes | yes | `failed_tasks` above 0 |
 ";
@@ -291,6 +307,7 @@ fn privileges() -> String {
             .collect();
         let needed = match source {
             SourceName::BackupVolumes => "as above".to_owned(),
+            SourceName::GuestAgentSocket => "those of `tasks` and `backup_jobs`, and root on the node".to_owned(),
             _ if needed.is_empty() => "any token".to_owned(),
             _ => needed.join(", "),
         };

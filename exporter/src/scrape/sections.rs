@@ -80,10 +80,18 @@ pub(super) fn of(rows: &[cluster::Rows]) -> Vec<Box<dyn Section>> {
         }),
         section(rows, |rows| &rows.depth.drives),
         section(rows, |rows| &rows.depth.interfaces),
+        section(rows, |rows| &rows.agents.agents),
+        section(rows, |rows| &rows.agents.systems),
+        sections(rows, |rows| [&rows.agents.file_systems, &rows.direct.file_systems]),
+        section(rows, |rows| &rows.agents.interfaces),
+        section(rows, |rows| &rows.agents.addresses),
         section(rows, |rows| &rows.inventory.configs),
         section(rows, |rows| &rows.inventory.drives),
         section(rows, |rows| &rows.inventory.snapshots),
         section(rows, |rows| &rows.inventory.named),
+        section(rows, |rows| &rows.direct.cpus),
+        section(rows, |rows| &rows.direct.disks),
+        section(rows, |rows| &rows.direct.loads),
     ]
 }
 

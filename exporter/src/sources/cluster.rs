@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use crate::clock::Clock;
-use crate::config::{Cluster as ClusterConfig, Config, GuestFilter, SourcePolicy};
+use crate::config::{Cluster as ClusterConfig, Config, GuestAgentSocket, GuestFilter, Metrics, SourcePolicy};
 use crate::pve::client::{Client, ClientError};
 use crate::pve::transport::Observer;
+use crate::sources::agent::answers::Limits;
 use crate::sources::cluster_status::{self, ClusterStatus};
 use crate::sources::metrics_export::{self, NodeSamples};
 use crate::sources::name::SourceName;
@@ -23,9 +24,11 @@ use crate::sources::version;
 use crate::subjects::cluster::Version;
 use crate::subjects::guest::Guest;
 
+mod agents;
 mod backups;
 mod census;
 mod depth;
+mod direct;
 mod disks;
 mod ha;
 mod inventory;
@@ -38,9 +41,11 @@ mod storage;
 mod tasks;
 mod volumes;
 
+pub use agents::AgentRows;
 pub use backups::BackupRows;
 pub use census::CensusRows;
 pub use depth::DepthRows;
+pub use direct::GuestDirectRows;
 pub use disks::DiskRows;
 pub use ha::HaRows;
 pub use inventory::InventoryRows;
@@ -52,9 +57,11 @@ pub use shown::{Placed, Shown};
 pub use storage::StorageHealthRows;
 pub use volumes::VolumeRows;
 
+use agents::{Agents, World};
 use backups::Backups;
 use census::Census;
 use depth::Depth;
+use direct::Direct;
 use disks::Disks;
 use ha::Ha;
 use inventory::Inventory;
@@ -92,6 +99,16 @@ fn allowance(known: &Known, each_node: usize) -> usize {
     100.max(10 + each_node * known.nodes(false).len() + known.guests().len() / 100)
 }
 
+fn agent_limits(metrics: &Metrics) -> Limits {
+    let if_shown = |shown: bool, most| if shown { most } else { 0 };
+    Limits {
+        interfaces: if_shown(metrics.guest_agent_interfaces, 16),
+        addresses: if_shown(metrics.guest_agent_addresses, 32),
+        details: metrics.guest_agent_details,
+        ..Limits::default()
+    }
+}
+
 /// The sources that a scrape asks for.
 pub type Selection = BTreeSet<SourceName>;
 
@@ -100,8 +117,10 @@ pub type Selection = BTreeSet<SourceName>;
 pub struct Settings {
     config: ClusterConfig,
     policies: BTreeMap<SourceName, SourcePolicy>,
+    guest_agent_socket: GuestAgentSocket,
     /// What `ca_file` held: a renewed file of the same name is a change.
     authorities: Option<Vec<u8>>,
+    agents: Limits,
 }
 
 /// The sources of one cluster.
@@ -124,10 +143,12 @@ pub struct ClusterSources {
     replication: Replication,
     depth: Depth,
     inventory: Inventory,
+    agents: Arc<Agents>,
     storage_health: StorageHealth,
     disks: Disks,
     machines: Machines,
     census: Census,
+    direct: Direct,
     scrapes: Mutex<Scrapes>,
     named_only: Mutex<Option<(Instant, Arc<[Guest]>)>>,
     expected_up: rows::ExpectedRows,
@@ -176,6 +197,7 @@ impl ClusterSources {
         let (asked, of) = (Arc::clone(&client), Arc::clone(&known));
         let each_node = if config.metrics.guest_interfaces { 6 } else { 5 };
         let limiter = Arc::new(Limiter::new(move || asked.sent_lately() >= allowance(&of, each_node)));
+        let agents = Arc::new(Agents::new(&wiring, &known, agent_limits(&config.metrics)));
         Ok(Self {
             samples: metrics_export::source(&wiring, Arc::clone(&known)),
             version: version::source(&wiring, cluster.endpoints.len() > 1 && !cluster.insecure_skip_verify),
@@ -201,13 +223,23 @@ impl ClusterSources {
             ),
             machines: Machines::new(&wiring, &known),
             census: Census::new(&wiring, &known, cluster.token_id.as_str()),
+            direct: Direct::new(
+                &wiring,
+                &known,
+                &config.guest_agent_socket,
+                &agents,
+                agent_limits(&config.metrics),
+            ),
+            agents,
             resources,
             status,
             known,
             settings: Settings {
                 config: cluster.clone(),
                 policies,
+                guest_agent_socket: config.guest_agent_socket.clone(),
                 authorities: cluster.ca_file.as_ref().and_then(|path| std::fs::read(path).ok()),
+                agents: agent_limits(&config.metrics),
             },
             client,
             scrapes: Mutex::default(),
@@ -248,10 +280,12 @@ impl ClusterSources {
         sources.extend(self.replication.sources());
         sources.extend(self.depth.sources());
         sources.extend(self.inventory.sources());
+        sources.push(&*self.agents);
         sources.extend(self.storage_health.sources());
         sources.extend(self.disks.sources());
         sources.extend(self.machines.sources());
         sources.extend(self.census.sources());
+        sources.push(self.direct.source());
         sources
     }
 
@@ -328,6 +362,15 @@ impl ClusterSources {
         self.backups
             .observe(&self.tasks, &self.inventory.configurations(), quorate != Some(false));
         let wanted = self.wanted(window);
+        let over_api = wanted.contains(&SourceName::GuestAgents);
+        if over_api || wanted.contains(&SourceName::GuestAgentSocket) {
+            self.observe_for_agents();
+            self.direct.observed();
+        }
+        if over_api {
+            // Before what others start now: it wants nodes that are at rest.
+            self.agents.ask();
+        }
         for source in self.sources() {
             if wanted.contains(&source.name()) {
                 source.retry();
@@ -335,6 +378,34 @@ impl ClusterSources {
         }
         let client = Arc::clone(&self.client);
         tokio::spawn(async move { client.probe().await });
+    }
+
+    fn asks_with_monitor(&self) -> bool {
+        let policy = self.settings.policies.get(&SourceName::GuestAgents);
+        policy.is_some_and(|policy| policy.insisted)
+    }
+
+    /// Tells the agents' plan, and the rounds over sockets, what decides whether they may be asked. They want newer lists than scrapes do: a backup may have
+    /// begun since.
+    fn observe_for_agents(&self) {
+        let permissions = self.permissions.held().latest();
+        let permissions = permissions.map(|latest| latest.value).filter(|all| all.lists_tasks());
+        let tasks = self.tasks.recent();
+        let read_at = |at: Option<Instant>, up: Option<bool>| at.filter(|_| up == Some(true));
+        let wanted = self.agents.observe(World {
+            permissions,
+            with_monitor: self.asks_with_monitor(),
+            at_work: self.tasks.ledger().at_work().clone(),
+            tasks_read: read_at(tasks.held().latest().map(|latest| latest.at), tasks.held().record().up),
+            next_backups: self.backups.next_runs(self.clock.now()),
+            configurations: self.inventory.configurations(),
+        });
+        if wanted.tasks && tasks.held().may_start() && self.enabled(SourceName::Tasks) {
+            tasks.start();
+        }
+        if wanted.guests && self.resources.held().may_start() {
+            self.resources.start();
+        }
     }
 
     fn enabled(&self, source: SourceName) -> bool {

@@ -59,7 +59,8 @@ pub fn device_identity(cluster: &str, guest: GuestKey, label: &'static str, devi
     Identity::new(&[("pve_cluster", cluster), ("id", &id(guest)), (label, device)])
 }
 
-fn id((kind, vmid): GuestKey) -> String {
+/// PVE's id of a guest: `qemu/100`.
+pub(crate) fn id((kind, vmid): GuestKey) -> String {
     format!("{}/{vmid}", kind.as_str())
 }
 

@@ -4,6 +4,7 @@
 //! has to be asked guest by guest; [`cluster`] brings the sources of one cluster together and puts the rows of a scrape in order.
 
 pub mod access_users;
+pub mod agent;
 pub mod backup_coverage;
 pub mod backup_jobs;
 pub mod backup_log;
@@ -24,6 +25,7 @@ pub mod disk_smart;
 pub mod disks;
 pub mod firewall;
 pub mod guest_config;
+pub mod guest_direct;
 pub mod guest_memory;
 pub mod ha_manager;
 pub mod ha_rules;

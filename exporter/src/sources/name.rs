@@ -56,6 +56,8 @@ pub enum SourceName {
     GuestConfig,
     /// `GET /nodes/{node}/{qemu,lxc}/{vmid}/snapshot`.
     Snapshots,
+    /// `GET` and, where PVE takes nothing else, `POST /nodes/{node}/qemu/{vmid}/agent/{command}`.
+    GuestAgents,
     /// `GET /nodes/{node}/disks/zfs`.
     Zfs,
     /// `GET /nodes/{node}/disks/zfs/{pool}`.
@@ -102,11 +104,13 @@ pub enum SourceName {
     NodeFirewall,
     /// `GET /cluster/metrics/server`.
     MetricServers,
+    /// The sockets of guest agents, on the node that the exporter runs on.
+    GuestAgentSocket,
 }
 
 impl SourceName {
     /// Every source, in the order of documentation and exposition.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 47] = [
         Self::Resources,
         Self::MetricsExport,
         Self::ClusterStatus,
@@ -129,6 +133,7 @@ impl SourceName {
         Self::Netstat,
         Self::GuestConfig,
         Self::Snapshots,
+        Self::GuestAgents,
         Self::Zfs,
         Self::ZfsDetail,
         Self::Lvm,
@@ -152,6 +157,7 @@ impl SourceName {
         Self::Firewall,
         Self::NodeFirewall,
         Self::MetricServers,
+        Self::GuestAgentSocket,
     ];
 
     /// The name as in labels, parameters and configuration.
@@ -180,6 +186,7 @@ impl SourceName {
             Self::Netstat => "netstat",
             Self::GuestConfig => "guest_config",
             Self::Snapshots => "snapshots",
+            Self::GuestAgents => "guest_agents",
             Self::Zfs => "zfs",
             Self::ZfsDetail => "zfs_detail",
             Self::Lvm => "lvm",
@@ -203,6 +210,7 @@ impl SourceName {
             Self::Firewall => "firewall",
             Self::NodeFirewall => "node_firewall",
             Self::MetricServers => "metric_servers",
+            Self::GuestAgentSocket => "guest_agent_socket",
         }
     }
 
@@ -232,6 +240,7 @@ impl SourceName {
             Self::Netstat => "/nodes/{node}/netstat",
             Self::GuestConfig => "/nodes/{node}/{qemu,lxc}/{vmid}/pending",
             Self::Snapshots => "/nodes/{node}/{qemu,lxc}/{vmid}/snapshot",
+            Self::GuestAgents => "/nodes/{node}/qemu/{vmid}/agent/{command}",
             Self::Zfs => "/nodes/{node}/disks/zfs",
             Self::ZfsDetail => "/nodes/{node}/disks/zfs/{pool}",
             Self::Lvm => "/nodes/{node}/disks/lvm",
@@ -255,6 +264,7 @@ impl SourceName {
             Self::Firewall => "/cluster/firewall/options",
             Self::NodeFirewall => "/nodes/{node}/firewall/options",
             Self::MetricServers => "/cluster/metrics/server",
+            Self::GuestAgentSocket => "the socket /var/run/qemu-server/{vmid}.qga",
         }
     }
 
@@ -265,12 +275,15 @@ impl SourceName {
             // pvestatd samples every 10 s: asking more often brings nothing new.
             Self::Resources | Self::MetricsExport => Duration::from_secs(10),
             Self::ClusterStatus | Self::HaManager | Self::Tasks => Duration::from_secs(30),
-            Self::HaStatus | Self::Qemu | Self::Lxc | Self::Netstat | Self::BackupLogs => Duration::from_secs(60),
+            Self::HaStatus | Self::Qemu | Self::Lxc | Self::Netstat | Self::BackupLogs | Self::GuestAgentSocket => {
+                Duration::from_secs(60)
+            }
             Self::NodeStatus
             | Self::BackupJobs
             | Self::BackupCoverage
             | Self::ReplicationJobs
             | Self::Replication
+            | Self::GuestAgents
             | Self::TaskArchive
             | Self::NodeRrd
             | Self::Services
@@ -333,13 +346,15 @@ impl SourceName {
                 | Self::Firewall
                 | Self::NodeFirewall
                 | Self::MetricServers
+                | Self::GuestAgentSocket
         )
     }
 
-    /// Whether it is read unless the configuration says otherwise: SMART wakes disks that sleep.
+    /// Whether it is read unless the configuration says otherwise: SMART wakes disks that sleep, and sockets of guest agents want
+    /// an exporter with root's rights on the node.
     #[must_use]
     pub const fn enabled_by_default(self) -> bool {
-        !matches!(self, Self::DiskSmart)
+        !matches!(self, Self::DiskSmart | Self::GuestAgentSocket)
     }
 
     /// The shortest max-age that may be configured.
@@ -350,11 +365,15 @@ impl SourceName {
             Self::Replication => Duration::from_secs(120),
             // QEMU's monitor serves one client at a time, and pvestatd is one every 10 s.
             Self::Qemu => Duration::from_secs(30),
+            // A guest is asked by one call at a time, and each one goes through QEMU to a process inside.
+            Self::GuestAgents => Duration::from_secs(60),
             // Each call runs tools that look at every disk.
             Self::Zfs | Self::ZfsDetail | Self::Lvm | Self::Lvmthin | Self::Disks => Duration::from_secs(60),
             Self::CephStatus | Self::CephOsds | Self::CephPools => Duration::from_secs(15),
             // It wakes disks that sleep.
             Self::DiskSmart => Duration::from_secs(600),
+            // PVE wants the socket as well.
+            Self::GuestAgentSocket => Duration::from_secs(15),
             // One keeps a process of pveproxy from its clients for up to a second, the other starts 23 programs.
             Self::Packages | Self::Services => Duration::from_secs(60),
             _ => Duration::from_secs(1),
@@ -377,6 +396,9 @@ impl SourceName {
             | Self::CephOsds
             | Self::CephPools => &[Self::Resources],
             Self::DiskSmart => &[Self::Resources, Self::Disks],
+            Self::GuestAgents | Self::GuestAgentSocket => {
+                &[Self::Resources, Self::Permissions, Self::Tasks, Self::BackupJobs]
+            }
             Self::NodeStatus
             | Self::Disks
             | Self::Tasks
@@ -415,6 +437,7 @@ impl SourceName {
             | Self::BackupVolumes
             | Self::Disks
             | Self::DiskSmart => Cost::Storage,
+            Self::GuestAgents => Cost::Agent,
             Self::Qemu | Self::Lxc | Self::Replication => Cost::Slow,
             // rrdcached, systemctl 23 times, the cache of APT, ip, sysfs, and in newer versions timedatectl.
             Self::NodeRrd | Self::Services | Self::Packages | Self::Interfaces | Self::NodeTime | Self::PciDevices => {
@@ -468,6 +491,7 @@ impl SourceName {
             | Self::Lxc
             | Self::GuestConfig
             | Self::Snapshots => &[("VM.Audit", "/vms")],
+            Self::GuestAgents => &[("VM.GuestAgent.Audit", "/vms")],
             Self::Zfs
             | Self::ZfsDetail
             | Self::Lvm
@@ -477,7 +501,9 @@ impl SourceName {
             | Self::CephPools => &[("Sys.Audit", "/")],
             Self::StorageConfig => &[("Datastore.Audit", "/storage")],
             // Without Datastore.Allocate, or Datastore.AllocateSpace and VM.Backup, PVE hides the volumes; then nobody asks.
-            Self::BackupVolumes | Self::Version | Self::Permissions | Self::Certificates => &[],
+            Self::BackupVolumes | Self::Version | Self::Permissions | Self::Certificates | Self::GuestAgentSocket => {
+                &[]
+            }
         }
     }
 }

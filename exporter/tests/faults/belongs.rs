@@ -7,6 +7,7 @@ const BELONG: &[(&str, &[&str])] = &[
     (
         "resources",
         &[
+            "pve_guest_agent_",
             "pve_guest_info",
             "pve_guest_up",
             "pve_guest_state",
@@ -137,12 +138,24 @@ const BELONG: &[(&str, &[&str])] = &[
     (
         "guest_config",
         &[
+            "pve_guest_agent_",
             "pve_guest_config_",
             "pve_guest_pending_",
             "pve_guest_created_",
             "pve_guest_drive_",
             "pve_guest_expected_up",
             "pve_node_loss_",
+        ],
+    ),
+    (
+        "guest_agents",
+        &[
+            "pve_guest_agent_",
+            "pve_guest_filesystem_",
+            "pve_guest_system_",
+            "pve_guest_clock_",
+            "pve_guest_users",
+            "pve_guest_vcpus_",
         ],
     ),
     ("snapshots", &["pve_guest_snapshot", "pve_snapshot_"]),

@@ -72,7 +72,8 @@ pub(crate) const CEPH: [&str; 3] = ["ceph_status", "ceph_osds", "ceph_pools"];
 
 /// The sources that ask when there is something to ask, so that a fault may never be met: where there is no ZFS, it is looked
 /// for every hour.
-pub(crate) const NOW_AND_THEN: [&str; 7] = [
+pub(crate) const NOW_AND_THEN: [&str; 8] = [
+    "guest_agents",
     "task_archive",
     "backup_logs",
     "backup_volumes",

@@ -22,8 +22,9 @@ const FAULTS: [(&str, &str); 3] = [("status=500", "status"), ("garbage", "decode
 /// The same at one node only.
 const AT: &str = "pve2";
 
-/// The sources whose faults are in `each_fault` and `one_by_one`.
-const ELSEWHERE: [&str; 8] = [
+/// The sources whose faults are in `each_fault` and `one_by_one`, and with the tests of guest agents.
+const ELSEWHERE: [&str; 10] = [
+    "guest_agents",
     "resources",
     "metrics_export",
     "cluster_status",
@@ -32,6 +33,7 @@ const ELSEWHERE: [&str; 8] = [
     "permissions",
     "task_archive",
     "backup_logs",
+    "guest_agent_socket",
 ];
 
 macro_rules! sources {

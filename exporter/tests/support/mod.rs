@@ -1,5 +1,6 @@
 //! What several integration tests share.
 
+pub mod agent;
 pub mod exporters;
 pub mod fixture_server;
 pub mod http;

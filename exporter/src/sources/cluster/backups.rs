@@ -30,6 +30,9 @@ use crate::subjects::backup_log::BackupLogs;
 use crate::subjects::guest::{Guest, GuestKey};
 use crate::subjects::recovery_point::RecoveryPoint;
 
+/// How old the list of jobs may be that tells when the next ones start: whoever adds one may have done so since.
+const OLDEST_JOBS: Duration = Duration::from_secs(15 * 60);
+
 /// The sources of backups.
 pub(super) struct Backups {
     cluster: Arc<str>,
@@ -86,6 +89,15 @@ impl Backups {
     /// Its sources.
     pub(super) fn sources(&self) -> [&dyn Source; 3] {
         [&self.logs, &self.jobs, &self.coverage]
+    }
+
+    /// When the jobs that are switched on start next, in Unix seconds; `None` while nobody knows.
+    pub(super) fn next_runs(&self, now: Instant) -> Option<Vec<u64>> {
+        let held = self.jobs.held();
+        let is_young = |at: Instant| now.saturating_duration_since(at) <= OLDEST_JOBS;
+        let jobs = held.latest().filter(|jobs| is_young(jobs.at))?;
+        let jobs = jobs.value.jobs.iter().filter(|job| job.enabled);
+        (held.record().up == Some(true)).then(|| jobs.filter_map(|job| job.next_run).collect())
     }
 
     /// Takes over what the tasks and configurations tell of backups.

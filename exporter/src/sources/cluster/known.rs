@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use crate::clock::Clock;
 use crate::sources::cluster_status::ClusterStatus;
-use crate::sources::held::Held;
+use crate::sources::held::{Held, Record};
 use crate::sources::resources::Resources;
 use crate::subjects::guest::Guest;
 
@@ -55,6 +57,26 @@ impl Known {
     #[must_use]
     pub fn resources(&self) -> Option<Arc<Resources>> {
         Some(self.resources.latest()?.value)
+    }
+
+    /// When the newest list of everything was asked for.
+    #[must_use]
+    pub fn read_at(&self) -> Option<Instant> {
+        Some(self.resources.latest()?.at)
+    }
+
+    /// How the lists of everything have been read.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        self.resources.record()
+    }
+
+    /// The same, if it is not older than `most`.
+    #[must_use]
+    pub fn lately(&self, clock: &Clock, most: Duration) -> Option<Arc<Resources>> {
+        let latest = self.resources.latest()?;
+        let age = clock.now().saturating_duration_since(latest.at);
+        (age <= most).then_some(latest.value)
     }
 
     /// The guests that are reported on.

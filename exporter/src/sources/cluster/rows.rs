@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{
-    BackupRows, CensusRows, ClusterSources, DepthRows, DiskRows, HaRows, InventoryRows, MachineRows, Placed,
-    ReplicationRows, Selection, Shown, StorageHealthRows, VolumeRows,
+    AgentRows, BackupRows, CensusRows, ClusterSources, DepthRows, DiskRows, GuestDirectRows, HaRows, InventoryRows,
+    MachineRows, Placed, ReplicationRows, Selection, Shown, StorageHealthRows, VolumeRows,
 };
 use crate::config::{GuestFilter, Metrics};
 use crate::metrics::labels::Identity;
@@ -20,6 +20,7 @@ use crate::sources::held::{Dated, Record};
 use crate::sources::metrics_export::NodeSamples;
 use crate::sources::name::SourceName;
 use crate::sources::node_loss::{self, Evidence};
+use crate::sources::permissions::TokenPermissions;
 use crate::sources::replication_jobs::ReplicationJobs;
 use crate::sources::resources::{Resources, StorageRow, TEXT_REMEMBERED};
 use crate::sources::survey::Values;
@@ -76,6 +77,8 @@ pub struct Rows {
     pub depth: DepthRows,
     /// Configurations and snapshots.
     pub inventory: InventoryRows,
+    /// What agents in guests tell.
+    pub agents: AgentRows,
     /// What is under the storages.
     pub storage_health: StorageHealthRows,
     /// Disks.
@@ -84,6 +87,8 @@ pub struct Rows {
     pub machines: MachineRows,
     /// What is set for the cluster as a whole.
     pub census: CensusRows,
+    /// What guests on the exporter's own node count themselves.
+    pub direct: GuestDirectRows,
     /// The guests that should run.
     pub expected_up: Arc<[ExpectedUp]>,
     /// What would become of the guests of each node without it.
@@ -143,6 +148,7 @@ impl ClusterSources {
         let (sources, failures) = self.source_rows(&shown.selection);
         let utc_offsets = self.machines.utc_offsets(shown.interval);
         let (ha, replication) = (self.ha.rows(&shown), self.replication.rows(&shown));
+        let agents = self.agents.rows(&shown, list.as_deref());
         Rows {
             cluster: Arc::from([Cluster {
                 identity: Identity::new(&[("pve_cluster", &self.name)]),
@@ -165,7 +171,7 @@ impl ClusterSources {
                 .map_or_else(Arc::default, |resources| Arc::clone(&resources.networks)),
             backups: self.backups.rows(&shown, &guests),
             guests: if with_guests { guests } else { Arc::default() },
-            permissions: permissions.map_or_else(Arc::default, |permissions| Arc::clone(&permissions.needed)),
+            permissions: permissions.map_or_else(Arc::default, |permissions| self.permission_rows(&permissions)),
             sources,
             failures,
             expected_up: resources
@@ -184,12 +190,20 @@ impl ClusterSources {
                 .storage_health
                 .rows(&shown, |node: &str| utc_offsets.get(node).copied()),
             disks: self.disks.rows(&shown),
+            direct: self.direct.rows(&shown, &agents),
+            agents,
             machines: self
                 .machines
                 .rows(&shown, self.resources.servable(shown.interval).as_ref()),
             replication,
             depth: self.depth.rows(&shown, metrics),
         }
+    }
+
+    fn permission_rows(&self, permissions: &TokenPermissions) -> Arc<[Permission]> {
+        let version = self.version.held().latest().map(|latest| latest.value);
+        let major = version.and_then(|version| version.release.split('.').next()?.parse().ok());
+        permissions.rows(major, self.asks_with_monitor())
     }
 
     /// Whether the list of tasks is that of all tasks: without the privilege its zeros mean nothing.

@@ -42,6 +42,11 @@ impl Tasks {
         [&self.recent, &self.archive]
     }
 
+    /// The newest list of tasks.
+    pub(super) fn recent(&self) -> &Whole<TasksRead> {
+        &self.recent
+    }
+
     /// The ledger.
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)

@@ -31,7 +31,7 @@
 //! hour hides short tasks until it is where it was: PVE's own list hides them as well then. Times that are more than a day ahead
 //! of the exporter's are not believed: their tasks count, and nothing is compared with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::history::History;
@@ -80,6 +80,30 @@ pub struct Ledger {
     pub(super) nodes: BTreeMap<Arc<str>, Node>,
     pub(super) journal: Journal,
     pub(super) rows: Option<TaskRows>,
+    at_work: AtWork,
+}
+
+/// What is being worked on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AtWork {
+    /// The nodes at which a `vzdump` task runs.
+    pub backing_up: BTreeSet<Arc<str>>,
+    /// The virtual machines at which a task works: that starts, stops, moves, copies or changes them.
+    pub machines: BTreeSet<u32>,
+}
+
+impl AtWork {
+    fn of(tasks: &[Task]) -> Self {
+        let mut at_work = Self::default();
+        for task in tasks.iter().filter(|task| task.end.is_none()) {
+            if &*task.kind == "vzdump" {
+                at_work.backing_up.insert(task.node.as_ref().into());
+            } else if task.kind.starts_with("qm") {
+                at_work.machines.extend(task.id.parse::<u32>());
+            }
+        }
+        at_work
+    }
 }
 
 impl Ledger {
@@ -98,6 +122,7 @@ impl Ledger {
     /// Unix seconds. Returns how many rows have times that are too far ahead of it to be believed.
     pub fn apply_recent(&mut self, tasks: Vec<Task>, online: Option<&BTreeMap<Arc<str>, bool>>, now: f64) -> u64 {
         self.rows = None;
+        self.at_work = AtWork::of(&tasks);
         let horizon = horizon(now);
         let unbelieved = count_beyond(horizon, &tasks);
         let mut lists = by_node(tasks, online);
@@ -171,6 +196,12 @@ impl Ledger {
         self.nodes.keys().cloned().collect()
     }
 
+    /// What runs, as far as the newest list tells.
+    #[must_use]
+    pub fn at_work(&self) -> &AtWork {
+        &self.at_work
+    }
+
     /// The `vzdump` tasks found finished since this was last called, those from before the exporter's start among them; the newest
     /// first, at most 1000.
     pub fn take_finished_backups(&mut self) -> Vec<FinishedBackup> {
@@ -199,4 +230,34 @@ fn by_node(tasks: Vec<Task>, online: Option<&BTreeMap<Arc<str>, bool>>) -> BTree
         }
     }
     lists
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pve::api::tasks::Row;
+
+    #[test]
+    fn what_is_at_work_is_told_by_tasks_that_run() {
+        let task = |node: &str, kind: &str, id: &str, end: Option<u64>| {
+            let upid = format!("UPID:{node}:0001E240:0540A840:6A806762:{kind}:{id}:root@pam:");
+            let row = Row {
+                upid: upid.into(),
+                status: if end.is_some() { "OK" } else { "" }.into(),
+                endtime: end,
+            };
+            Task::read(&row).unwrap()
+        };
+        let tasks = [
+            task("pve1", "vzdump", "", None),
+            task("pve2", "vzdump", "", Some(1_786_799_990)),
+            task("pve2", "qmigrate", "100", None),
+            task("pve2", "qmsnapshot", "101", Some(1_786_799_990)),
+            task("pve3", "vzmigrate", "200", None),
+            task("pve3", "vncproxy", "102", None),
+        ];
+        let at_work = AtWork::of(&tasks);
+        assert_eq!(at_work.backing_up, BTreeSet::from(["pve1".into()]));
+        assert_eq!(at_work.machines, BTreeSet::from([100]));
+    }
 }

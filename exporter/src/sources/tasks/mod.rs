@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use journal::{FinishedBackup, RemovedGuest};
-pub use ledger::{ArchiveRequest, Ledger};
+pub use ledger::{ArchiveRequest, AtWork, Ledger};
 pub use rows::TaskRows;
 pub use task::Task;
 

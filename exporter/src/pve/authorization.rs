@@ -97,12 +97,18 @@ impl Authorization {
         }
     }
 
-    /// Notes how a request ended.
-    pub async fn note<T>(&self, outcome: &Result<T, ApiError>, second_try: bool) {
-        match outcome {
-            Err(error @ ApiError::Unauthorized { .. }) if second_try => self.rest(&mut *self.state.lock().await, error),
-            Err(_) => {}
-            Ok(_) => {
+    /// Notes how a request ended, and with which header it was tried once more, if it was.
+    pub async fn note<T>(&self, outcome: &Result<T, ApiError>, again: Option<&Header>) {
+        match (outcome, again) {
+            (Err(error @ ApiError::Unauthorized { .. }), Some(refused)) => {
+                let mut state = self.state.lock().await;
+                // The secret may have been corrected while PVE let this request wait.
+                if state.header.as_ref().is_none_or(|header| header.value == refused.value) {
+                    self.rest(&mut state, error);
+                }
+            }
+            (Err(_), _) => {}
+            (Ok(_), _) => {
                 let mut state = self.state.lock().await;
                 state.refused = 0;
                 state.rests.take_if(|(until, _)| *until <= self.clock.now());
@@ -177,6 +183,41 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TokenSource;
+
+    #[tokio::test]
+    async fn a_late_refusal_says_nothing_of_a_secret_that_has_been_corrected() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let write = |secret: &str| {
+            std::fs::write(&path, secret).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        };
+        write("wrong");
+        let endpoint = Url::parse("https://pve1.example:8006").unwrap();
+        let config = Cluster::new(
+            vec!["https://pve1.example:8006".parse().unwrap()],
+            "exporter@pve!prometheus".parse().unwrap(),
+            TokenSource::file(&path),
+        );
+        let authorization = Authorization::new(config, Clock::default());
+        let refusal = || -> Result<(), ApiError> {
+            Err(ApiError::Unauthorized {
+                endpoint: endpoint.to_string(),
+                problem: String::new(),
+            })
+        };
+        let wrong = authorization.header(&endpoint).await.unwrap();
+        authorization.note(&refusal(), Some(&wrong)).await;
+        assert!(authorization.header(&endpoint).await.is_err(), "it rests");
+
+        write("right");
+        let right = authorization.header(&endpoint).await.unwrap();
+        authorization.note(&refusal(), Some(&wrong)).await;
+        assert!(authorization.header(&endpoint).await.is_ok());
+        authorization.note(&refusal(), Some(&right)).await;
+        assert!(authorization.header(&endpoint).await.is_err());
+    }
 
     #[test]
     fn odd_characters_survive_the_way_to_pve() {

@@ -445,15 +445,16 @@ impl Client {
             outcome = send(header.value.clone()).await;
         }
         let mut outcome = outcome.map_err(|(_, error)| error);
-        let refused = repeats && matches!(outcome, Err(ApiError::Unauthorized { .. }));
-        if refused {
+        let mut again = None;
+        if repeats && matches!(outcome, Err(ApiError::Unauthorized { .. })) {
             let header = self.authorization.header_after(&header, &endpoint.url).await?;
             // PVE lets a refused request wait for 3 s, which says nothing about this one.
             started = Instant::now();
-            outcome = send(header.value).await.map_err(|(_, error)| error);
+            outcome = send(header.value.clone()).await.map_err(|(_, error)| error);
+            again = Some(header);
         }
         let outcome = outcome.map_err(|error| self.authorization.named(error));
-        self.authorization.note(&outcome, refused).await;
+        self.authorization.note(&outcome, again.as_ref()).await;
         Ok(Answer {
             body: outcome?,
             endpoint: index,

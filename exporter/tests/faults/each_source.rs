@@ -159,7 +159,7 @@ async fn start(source: SourceName) -> Simulated {
         }
         let cluster = config.clusters.get_mut("main").unwrap();
         // Surveys wait for many calls, one after the other.
-        cluster.request_timeout = Duration::from_millis(if is_survey(source) { 400 } else { 1000 });
+        cluster.request_timeout = Duration::from_millis(if is_survey(source) { 1500 } else { 2500 });
     })
     .await
 }

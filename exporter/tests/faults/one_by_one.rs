@@ -20,8 +20,7 @@ impl Simulated {
     async fn impatient() -> Self {
         Self::with(options(), |config| {
             let cluster = config.clusters.get_mut("main").unwrap();
-            (cluster.connect_timeout, cluster.request_timeout) =
-                (Duration::from_millis(300), Duration::from_millis(300));
+            (cluster.connect_timeout, cluster.request_timeout) = (Duration::from_secs(1), Duration::from_millis(1500));
         })
         .await
     }

@@ -4,7 +4,11 @@
 
 mod cargo_deny;
 mod debian;
+mod guest;
+mod guest_collector;
+mod node_exporter;
 mod prometheus;
+mod qemu;
 mod qemu_ga;
 mod steps;
 mod workspace;
@@ -25,11 +29,22 @@ Tasks:
          Fetches what it needs below target/tools and changes nothing else on the machine.
   soak   The tests that wait for minutes, in release mode.
   bench  The benchmarks.
+  guest-collector
+         The collector as guests get it: static programs for x86-64 and aarch64 below target/*-linux-musl/guest.
   help   This text.
 
 Environment:
   PVE_TEST_PROMETHEUS, PVE_TEST_PROMTOOL
          The Prometheus that tests start, and its promtool. Without them: those on PATH, else Debian's package.
+  PVE_TEST_NODE_EXPORTER
+         The node_exporter whose values tests compare with. Without it: the one on PATH, else Debian's package.
+  PVE_TEST_GUEST_COLLECTOR
+         The static collector that runs in the guests of tests. Without it: one that is built.
+  PVE_TEST_QEMU
+         The qemu-system-x86_64 that tests boot a guest with. Without it: the one on PATH, else Debian's package.
+  PVE_TEST_GUEST
+         A directory with the kernel, the busybox and the guest agent of that guest, as Debian's packages unpack.
+         Without it: Debian's packages.
   PVE_TEST_QEMU_GA
          The QEMU guest agent that tests start. Without it: the one on PATH, else Debian's package.
 ";
@@ -68,12 +83,17 @@ const BENCH: &[Step] = &[Step {
     name: "bench",
     run: bench,
 }];
+const GUEST_COLLECTOR: &[Step] = &[Step {
+    name: "static guest collector",
+    run: guest_collector::build,
+}];
 
 #[derive(Debug, PartialEq, Eq)]
 enum Task {
     Test,
     Soak,
     Bench,
+    GuestCollector,
     Help,
 }
 
@@ -82,6 +102,7 @@ fn main() -> ExitCode {
         Ok(Task::Test) => TEST,
         Ok(Task::Soak) => SOAK,
         Ok(Task::Bench) => BENCH,
+        Ok(Task::GuestCollector) => GUEST_COLLECTOR,
         Ok(Task::Help) => {
             return match io::stdout().write_all(HELP.as_bytes()) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -107,6 +128,7 @@ fn task(arguments: impl Iterator<Item = OsString>) -> Result<Task, String> {
             Some("test") => Ok(Task::Test),
             Some("soak") => Ok(Task::Soak),
             Some("bench") => Ok(Task::Bench),
+            Some("guest-collector") => Ok(Task::GuestCollector),
             Some("help" | "--help" | "-h") => Ok(Task::Help),
             _ => Err(format!("no task is called `{}`", name.display())),
         },
@@ -151,6 +173,10 @@ fn lints_of_packaged_features(workspace: &Workspace) -> Result<(), String> {
 fn tests(workspace: &Workspace) -> Result<(), String> {
     let command = workspace.cargo(&["test", "--locked", "--workspace"]);
     let command = prometheus::provide(workspace)?.given_to(command);
+    let command = node_exporter::provide(workspace)?.given_to(command);
+    let command = guest_collector::provide(workspace)?.given_to(command);
+    let command = qemu::provide(workspace)?.given_to(command);
+    let command = guest::provide(workspace)?.given_to(command);
     run(qemu_ga::provide(workspace)?.given_to(command))
 }
 
@@ -182,7 +208,10 @@ fn soak(workspace: &Workspace) -> Result<(), String> {
 }
 
 fn bench(workspace: &Workspace) -> Result<(), String> {
-    run(workspace.cargo(&["bench", "--locked", "--package", "pve-exporter"]))
+    run(workspace.cargo(&["bench", "--locked", "--package", "pve-exporter"]))?;
+    let collector = workspace.cargo(&["bench", "--locked", "--package", "pve-guest-collector"]);
+    let collector = node_exporter::provide(workspace)?.given_to(collector);
+    run(guest_collector::provide(workspace)?.given_to(collector))
 }
 
 #[cfg(test)]
@@ -199,10 +228,11 @@ mod tests {
             ("test", Task::Test),
             ("soak", Task::Soak),
             ("bench", Task::Bench),
+            ("guest-collector", Task::GuestCollector),
             ("help", Task::Help),
         ] {
             assert!(
-                HELP.contains(&format!("\n  {name} ")),
+                HELP.lines().any(|line| line.split_whitespace().next() == Some(name)),
                 "{name} is missing from the help"
             );
             assert_eq!(task_of(&[name]), Ok(expected));

@@ -103,8 +103,9 @@ fn version(said: &str) -> Option<(u32, u32)> {
 fn fetch(workspace: &Workspace, directory: &Path) -> Result<(), String> {
     let (major, minor) = OLDEST;
     let fetch = Fetch {
-        package: "prometheus",
-        with_libraries: false,
+        packages: &[],
+        dependencies: &[],
+        alone: &["prometheus"],
         otherwise: &format!(
             "the tests need Prometheus {major}.{minor} or newer and its promtool. They are not on PATH, and there is no \
              apt-get here to fetch Debian's package `prometheus` with. Install them, or let {SERVER_VARIABLE} and \

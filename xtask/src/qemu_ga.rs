@@ -1,9 +1,8 @@
 //! The guest agent that tests start: found on this machine, or fetched below `target/tools`.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::env;
+use std::path::PathBuf;
 use std::process::Command;
-use std::{env, fs};
 
 use crate::debian::{self, Fetch};
 use crate::workspace::{Workspace, on_path, output};
@@ -31,15 +30,16 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<QemuGa, String> {
     let fetched = QemuGa(directory.join("qemu-ga"));
     if fetched.check(workspace).is_err() {
         let fetch = Fetch {
-            package: "qemu-guest-agent",
-            with_libraries: true,
+            packages: &["qemu-guest-agent"],
+            dependencies: debian::LIBRARIES,
+            alone: &[],
             otherwise: &format!(
                 "the tests need qemu-ga. It is not on PATH, and there is no apt-get here to fetch Debian's package \
                  `qemu-guest-agent` with. Install it, or let {VARIABLE} name it."
             ),
         };
         debian::fetch(workspace, &directory, &fetch)?;
-        write_starter(&directory)?;
+        debian::write_starter(&directory, "qemu-ga", "usr/sbin/qemu-ga", &[])?;
         fetched.check(workspace)?;
     }
     Ok(fetched)
@@ -62,22 +62,6 @@ impl QemuGa {
             Err(format!("{} is no guest agent: {said}", self.0.display()))
         }
     }
-}
-
-/// A script that starts the program with its own libraries; its process becomes that of the program.
-fn write_starter(directory: &Path) -> Result<(), String> {
-    let libraries = debian::library_directories(directory)?;
-    let libraries: Vec<_> = libraries.iter().map(|path| path.display().to_string()).collect();
-    let program = directory.join("usr/sbin/qemu-ga");
-    let script = format!(
-        "#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' \"$@\"\n",
-        libraries.join(":"),
-        program.display()
-    );
-    let starter = directory.join("qemu-ga");
-    fs::write(&starter, script)
-        .and_then(|()| fs::set_permissions(&starter, fs::Permissions::from_mode(0o755)))
-        .map_err(|error| format!("cannot write {}: {error}", starter.display()))
 }
 
 #[cfg(test)]

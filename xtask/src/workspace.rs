@@ -32,6 +32,11 @@ impl Workspace {
         }
     }
 
+    /// The build directory.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// The directory for outside tools: below the build directory, so that `cargo clean` removes them.
     pub(crate) fn tools(&self) -> &Path {
         &self.tools

@@ -12,6 +12,7 @@ use crate::sources::name::SourceName;
 mod cluster;
 mod endpoint;
 mod fingerprint;
+mod guest_telemetry;
 mod guests;
 mod keys;
 mod layers;
@@ -27,6 +28,8 @@ mod token_id;
 pub use cluster::Cluster;
 pub use endpoint::{UrlError, parse_endpoint};
 pub use fingerprint::{Fingerprint, FingerprintError};
+pub(crate) use guest_telemetry::parse_vmid;
+pub use guest_telemetry::{GuestTelemetry, SocketName};
 pub use guests::{GuestFilter, GuestKind, GuestSelector, VmidRange, VmidRangeError};
 pub use problem::{ConfigError, Place, Problem};
 pub use reference::reference;
@@ -62,6 +65,8 @@ pub struct Config {
     pub sources: BTreeMap<SourceName, SourceSettings>,
     /// Guest agents that are asked without PVE.
     pub guest_agent_socket: GuestAgentSocket,
+    /// Ports of guests on this node.
+    pub guest_telemetry: GuestTelemetry,
     /// The clusters, by the value of the label `pve_cluster`.
     pub clusters: BTreeMap<String, Cluster>,
 }
@@ -125,6 +130,13 @@ impl Config {
             Some(Problem::new(place, keys::dotted(&["clusters", name, key]), error))
         });
         ConfigError::unless_empty(problems.collect())
+    }
+
+    /// The cluster that guests on this node belong to.
+    #[must_use]
+    pub fn cluster_of_this_node(&self) -> Option<&str> {
+        let told = self.guest_telemetry.cluster.as_deref();
+        told.or_else(|| self.clusters.keys().next().map(String::as_str))
     }
 
     /// How `source` is read at `cluster`: as the cluster says, else as `[sources]` says, else as is built in.

@@ -15,3 +15,4 @@ pub mod scrape;
 pub mod server;
 pub mod sources;
 pub mod subjects;
+pub mod telemetry;

@@ -13,6 +13,7 @@ use pve_exporter::backfill::{self, BackfillError};
 use pve_exporter::clock::Clock;
 use pve_exporter::config::{Config, ConfigError, LoadOptions, Log, LogFormat};
 use pve_exporter::scrape::Exporter;
+use pve_exporter::telemetry::Telemetry;
 use pve_exporter::{estimate, metrics, server};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[cfg(feature = "demo")]
 mod demo;
+mod opener;
 
 /// Prometheus exporter for Proxmox VE clusters. Without a command it serves /metrics.
 #[derive(Parser)]
@@ -61,6 +63,8 @@ enum Command {
         #[arg(long, required = true)]
         estimate: bool,
     },
+    /// Connect to the ports of guests, as root, for an exporter that is not
+    Opener(opener::OpenerArguments),
     /// Write the history that PVE has kept as files for `promtool tsdb create-blocks-from openmetrics`
     Backfill(Box<BackfillArguments>),
 }
@@ -119,11 +123,10 @@ impl Options {
         Ok(config)
     }
 
-    /// How the demo logs; it has no configuration of its own.
-    #[cfg(feature = "demo")]
-    fn for_demo(&self) -> Result<Log, String> {
+    /// How a command logs that reads no configuration.
+    fn log_without_configuration(&self) -> Result<Log, String> {
         if self.config_file.is_some() {
-            return Err("--config.file: the demo brings its own configuration; leave the flag out".to_owned());
+            return Err("--config.file: this command reads no configuration; leave the flag out".to_owned());
         }
         Log::from_flags(self.log_level.as_deref(), self.log_format.as_deref())
     }
@@ -131,6 +134,16 @@ impl Options {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // What runs as root brings up as little as possible.
+    if let Some(Command::Opener(opener)) = arguments.command {
+        return match arguments.options.log_without_configuration() {
+            Ok(log) => {
+                start_logging(&log);
+                opener.run()
+            }
+            Err(problem) => misconfigured(&problem),
+        };
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -139,7 +152,7 @@ fn main() -> ExitCode {
         match arguments.command {
             None => run(arguments.options).await,
             #[cfg(feature = "demo")]
-            Some(Command::Demo(demo)) => match arguments.options.for_demo() {
+            Some(Command::Demo(demo)) => match arguments.options.log_without_configuration() {
                 Ok(log) => {
                     start_logging(&log);
                     demo.run(arguments.options.listen_address.as_deref()).await
@@ -148,6 +161,7 @@ fn main() -> ExitCode {
             },
             Some(Command::Metrics) => print(&metrics::catalog::markdown()),
             Some(Command::Series { .. }) => estimate(&arguments.options).await,
+            Some(Command::Opener(_)) => ExitCode::SUCCESS,
             Some(Command::Backfill(backfill)) => backfill.run(&arguments.options).await,
         }
     })
@@ -224,7 +238,9 @@ async fn run(options: Options) -> ExitCode {
     };
     start_logging(&config.log);
     let addresses = config.web.listen_address.clone();
-    let exporter = match Exporter::new(config, Clock::default()) {
+    let (clock, settings) = (Clock::default(), &config.guest_telemetry);
+    let telemetry = settings.enabled.then(|| Telemetry::start(settings, clock.clone()));
+    let exporter = match Exporter::with_telemetry(config, clock, telemetry) {
         Ok(exporter) => exporter,
         Err(error) => return misconfigured(&error),
     };
@@ -269,7 +285,7 @@ async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>) -> ExitCode
             retrying.retry();
         }
     });
-    server::serve(listeners, exporter, async move {
+    server::serve(listeners, Arc::clone(&exporter), async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -277,6 +293,7 @@ async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>) -> ExitCode
         tracing::info!("ending; scrapes under way finish");
     })
     .await;
+    exporter.stop().await;
     ExitCode::SUCCESS
 }
 

@@ -1,4 +1,4 @@
-//! Reads the exporter's own process from `/proc`.
+//! Reads the exporter's own process, and the name of its machine, from `/proc`.
 
 use procfs::WithCurrentSystemInfo as _;
 
@@ -38,4 +38,13 @@ pub fn read() -> Process {
             .zip(boot)
             .map(|(stat, boot)| boot + seconds(stat.starttime)),
     }
+}
+
+/// What the machine is called, without its domain.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn host_name() -> std::io::Result<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
+    Ok(name.trim().split('.').next().unwrap_or_default().to_owned())
 }

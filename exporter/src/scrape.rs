@@ -17,8 +17,13 @@ use crate::pve::client::ClientError;
 use crate::pve::transport::Observer;
 use crate::sources::cluster::{self, ClusterSources, Selection};
 use crate::subjects::exporter::Exporter as ExporterRow;
+use crate::telemetry::Telemetry;
+use crate::telemetry::exposition::GuestRows;
 
+mod guests;
 mod sections;
+
+pub use guests::{NoGuest, NoTargets, Target};
 
 /// What a scrape asks for.
 #[derive(Clone, Debug)]
@@ -64,6 +69,8 @@ pub struct Exporter {
     configuration_ok: AtomicBool,
     ready: AtomicBool,
     dropped: Mutex<BTreeSet<&'static str>>,
+    /// The ports of guests on this node.
+    telemetry: Option<Arc<Telemetry>>,
 }
 
 impl Exporter {
@@ -72,6 +79,18 @@ impl Exporter {
     /// # Errors
     /// When a cluster's client cannot be built.
     pub fn new(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
+        Self::with_telemetry(config, clock, None)
+    }
+
+    /// The same over the ports of guests on this node.
+    ///
+    /// # Errors
+    /// When a cluster's client cannot be built.
+    pub fn with_telemetry(
+        config: Config,
+        clock: Clock,
+        telemetry: Option<Arc<Telemetry>>,
+    ) -> Result<Arc<Self>, StartError> {
         let own = Own::default();
         let loaded = load(config, &clock, &own, &BTreeMap::new())?;
         Ok(Arc::new(Self {
@@ -81,7 +100,15 @@ impl Exporter {
             configuration_ok: AtomicBool::new(true),
             ready: AtomicBool::new(false),
             dropped: Mutex::default(),
+            telemetry,
         }))
+    }
+
+    /// Ends what is read at the ports of guests.
+    pub async fn stop(&self) {
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.stop().await;
+        }
     }
 
     /// The configuration in use.
@@ -137,8 +164,10 @@ impl Exporter {
             .and_then(|config| load(config, &self.clock, &self.own, &old.clusters).map_err(|error| error.to_string()));
         match outcome {
             Ok(loaded) => {
-                if loaded.config.web != old.config.web || loaded.config.log != old.config.log {
-                    tracing::warn!("changes in [web] and [log] take effect with the next start");
+                let (new, before) = (&loaded.config, &old.config);
+                let same = new.web == before.web && new.log == before.log;
+                if !same || new.guest_telemetry != before.guest_telemetry {
+                    tracing::warn!("changes in [web], [log] and [guest_telemetry] take effect with the next start");
                 }
                 tracing::info!(clusters = loaded.clusters.len(), "configuration reloaded");
                 *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
@@ -177,12 +206,20 @@ impl Exporter {
             .map(|cluster| cluster.rows(&request.selection, &loaded.config.metrics))
             .collect();
         let names: Vec<_> = clusters.iter().map(|cluster| cluster.name()).collect();
+        let guests = self.guest_rows(&loaded, &clusters, &request.selection);
         self.own.scraped(started.elapsed());
-        Ok(self.exposition(&loaded, &names, &rows, request.format))
+        Ok(self.exposition(&loaded, &names, &rows, guests, request.format))
     }
 
-    fn exposition(&self, loaded: &Loaded, clusters: &[&str], rows: &[cluster::Rows], format: Format) -> Exposition {
-        let mut sections = sections::of(rows);
+    fn exposition(
+        &self,
+        loaded: &Loaded,
+        clusters: &[&str],
+        rows: &[cluster::Rows],
+        guests: GuestRows,
+        format: Format,
+    ) -> Exposition {
+        let mut sections = sections::of(rows, guests);
         let metrics = &loaded.config.metrics;
         let own = self.own.text(format, |name| !metrics.drops(name), clusters);
         let mut exporter = ExporterRow {

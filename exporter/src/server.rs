@@ -23,9 +23,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
+use crate::metrics::exposition::{Exposition, Format};
 use crate::scrape::{Exporter, ScrapeRequest};
 
 mod body;
+mod guests;
 mod negotiation;
 mod parameters;
 
@@ -33,6 +35,9 @@ use body::ExpositionBody;
 
 /// Connections held at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 512;
+
+/// Guests scraped at once: none of them waits for PVE, or for its collector for long.
+const MAX_GUESTS: usize = 64;
 
 /// The request line and headers together, and how many headers.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -52,6 +57,12 @@ const GRACE: Duration = Duration::from_secs(10);
 const MAX_WAIT: Duration = Duration::from_secs(120);
 
 const SCRAPE_TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
+
+/// How many answers may be under way.
+struct Limits {
+    scrapes: Arc<Semaphore>,
+    guests: Arc<Semaphore>,
+}
 
 type Body = Either<Full<Bytes>, ExpositionBody>;
 
@@ -75,7 +86,10 @@ pub async fn bind(addresses: &[SocketAddr]) -> std::io::Result<Vec<TcpListener>>
 
 /// Serves `exporter` on `listeners` until `shutdown` ends; then accepts nothing more and lets answers under way finish.
 pub async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>, shutdown: impl Future<Output = ()>) {
-    let scrapes = Arc::new(Semaphore::new(exporter.config().web.max_concurrent_scrapes.get()));
+    let limits = Arc::new(Limits {
+        scrapes: Arc::new(Semaphore::new(exporter.config().web.max_concurrent_scrapes.get())),
+        guests: Arc::new(Semaphore::new(MAX_GUESTS)),
+    });
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (ending, _) = watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -87,9 +101,9 @@ pub async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>, shutdow
             accepted = accept(&listeners, &connections) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };
-        let (exporter, scrapes, ending) = (Arc::clone(&exporter), Arc::clone(&scrapes), ending.subscribe());
+        let (exporter, limits, ending) = (Arc::clone(&exporter), Arc::clone(&limits), ending.subscribe());
         tasks.spawn(async move {
-            connection(stream, exporter, scrapes, ending).await;
+            connection(stream, exporter, limits, ending).await;
             drop(permit);
         });
     }
@@ -119,14 +133,14 @@ async fn accept(listeners: &[TcpListener], connections: &Arc<Semaphore>) -> Opti
 async fn connection(
     stream: TcpStream,
     exporter: Arc<Exporter>,
-    scrapes: Arc<Semaphore>,
+    limits: Arc<Limits>,
     mut ending: watch::Receiver<bool>,
 ) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request| {
-        let (exporter, scrapes) = (Arc::clone(&exporter), Arc::clone(&scrapes));
-        async move { Ok::<_, Infallible>(answer(&request, &exporter, &scrapes).await) }
+        let (exporter, limits) = (Arc::clone(&exporter), Arc::clone(&limits));
+        async move { Ok::<_, Infallible>(answer(&request, &exporter, &limits).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -152,7 +166,7 @@ async fn connection(
     }
 }
 
-async fn answer(request: &Request<Incoming>, exporter: &Exporter, scrapes: &Arc<Semaphore>) -> Response<Body> {
+async fn answer(request: &Request<Incoming>, exporter: &Exporter, limits: &Limits) -> Response<Body> {
     if request.method() == Method::HEAD && request.uri().path() == "/metrics" {
         // Not worth a scrape.
         return text(StatusCode::OK, "");
@@ -166,8 +180,9 @@ async fn answer(request: &Request<Incoming>, exporter: &Exporter, scrapes: &Arc<
         return response;
     }
     match request.uri().path() {
-        "/metrics" => metrics(request, exporter, scrapes).await,
+        "/metrics" => metrics(request, exporter, &limits.scrapes).await,
         "/sd/clusters" => service_discovery(request.headers(), exporter),
+        "/sd/guests" => guests::discovery(request, exporter).await,
         "/-/healthy" => text(StatusCode::OK, "healthy\n"),
         "/-/ready" if exporter.is_ready() => text(StatusCode::OK, "ready\n"),
         "/-/ready" => text(
@@ -175,7 +190,10 @@ async fn answer(request: &Request<Incoming>, exporter: &Exporter, scrapes: &Arc<
             "the first data are still being fetched\n",
         ),
         "/" => html(include_str!("server/index.html")),
-        _ => text(StatusCode::NOT_FOUND, "not found; metrics are at /metrics\n"),
+        path => match guests::parse(path) {
+            Some(guest) => guests::metrics(request, &guest, exporter, &limits.guests).await,
+            None => text(StatusCode::NOT_FOUND, "not found; metrics are at /metrics\n"),
+        },
     }
 }
 
@@ -187,18 +205,10 @@ async fn metrics(request: &Request<Incoming>, exporter: &Exporter, scrapes: &Arc
     };
     let Ok(permit) = Arc::clone(scrapes).try_acquire_owned() else {
         exporter.own().refused();
-        let mut response = text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "as many scrapes as allowed are under way\n",
-        );
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, hyper::header::HeaderValue::from_static("1"));
-        return response;
+        return refused();
     };
     let headers = request.headers();
     let format = negotiation::format(headers.get_all(ACCEPT));
-    let gzip = negotiation::accepts_gzip(headers.get_all(ACCEPT_ENCODING));
     let wait = wait(headers, exporter).saturating_sub(started.elapsed());
     let scrape = ScrapeRequest {
         clusters: parameters.clusters,
@@ -207,22 +217,37 @@ async fn metrics(request: &Request<Incoming>, exporter: &Exporter, scrapes: &Arc
         wait,
     };
     match exporter.scrape(&scrape).await {
-        Ok(exposition) => {
-            let body = ExpositionBody::new(exposition, gzip, permit);
-            let mut response = Response::new(Either::Right(body));
-            let headers = response.headers_mut();
-            headers.insert(
-                CONTENT_TYPE,
-                hyper::header::HeaderValue::from_static(format.content_type()),
-            );
-            headers.insert(VARY, hyper::header::HeaderValue::from_static("accept, accept-encoding"));
-            if gzip {
-                headers.insert(CONTENT_ENCODING, hyper::header::HeaderValue::from_static("gzip"));
-            }
-            response
-        }
+        Ok(exposition) => exposed(exposition, headers, format, permit),
         Err(error) => text(StatusCode::NOT_FOUND, format!("{error}\n")),
     }
+}
+
+fn refused() -> Response<Body> {
+    let mut response = text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "as many scrapes as allowed are under way\n",
+    );
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, hyper::header::HeaderValue::from_static("1"));
+    response
+}
+
+/// An exposition as an answer, compressed where the client wants that.
+fn exposed(exposition: Exposition, asked: &HeaderMap, format: Format, permit: OwnedSemaphorePermit) -> Response<Body> {
+    let gzip = negotiation::accepts_gzip(asked.get_all(ACCEPT_ENCODING));
+    let body = ExpositionBody::new(exposition, gzip, permit);
+    let mut response = Response::new(Either::Right(body));
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static(format.content_type()),
+    );
+    headers.insert(VARY, hyper::header::HeaderValue::from_static("accept, accept-encoding"));
+    if gzip {
+        headers.insert(CONTENT_ENCODING, hyper::header::HeaderValue::from_static("gzip"));
+    }
+    response
 }
 
 /// How long the scrape may wait for PVE: the scraper's own time-out less a margin for the way back.

@@ -11,7 +11,9 @@ use pve_exporter::config::{Config, GuestKind};
 use pve_exporter::metrics::exposition::{CHUNK_BYTES, Exposition, Format, Rows, Section};
 use pve_exporter::metrics::labels::Identity;
 use pve_exporter::subjects::guest::{Figures, Guest, GuestText};
+use pve_exporter::telemetry::exposition::{Filter, Guest as Sample, exposition};
 use pve_simulator::Options;
+use support::collector;
 use support::exporters::everything;
 use support::simulated::{Simulated, options};
 
@@ -80,6 +82,22 @@ fn encoding_allocates_nothing_per_sample() {
             "{few_bytes} {many_bytes}"
         );
         assert_eq!((few, many), (0, 0), "{format:?}");
+    }
+}
+
+#[test]
+fn encoding_a_guest_allocates_little() {
+    let areas = collector::areas();
+    let guest = Sample {
+        name: "web",
+        time: 1_786_800_000.25,
+        areas: &areas,
+    };
+    for format in [Format::OpenMetrics, Format::Classic] {
+        let (bytes, allocations) = write(exposition(guest, Filter::default(), format));
+        assert!(bytes > 30_000, "{bytes}");
+        // The day on which support ends becomes a number.
+        assert!(allocations <= 2, "{format:?}: {allocations}");
     }
 }
 

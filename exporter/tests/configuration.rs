@@ -330,6 +330,40 @@ fn sockets_of_guest_agents_are_off_and_of_one_cluster() {
 }
 
 #[test]
+fn ports_of_guests_are_off_and_of_one_cluster() {
+    let config = Fixture::new(MAIN).load().unwrap();
+    assert!(!config.guest_telemetry.enabled);
+    assert_eq!(config.cluster_of_this_node(), Some("main"));
+
+    let on = "[guest_telemetry]\nenabled = true\n";
+    let other = MAIN.replace("main", "other");
+    Fixture::new(&format!("{on}{MAIN}")).load().unwrap();
+    let error = Fixture::new(&format!("{on}{MAIN}{other}")).load().unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains(
+            "guest_telemetry.cluster: is missing; write which cluster this node belongs to, one of main, other"
+        ),
+        "{error}"
+    );
+    let told = format!("{on}cluster = \"other\"\n{MAIN}{other}");
+    let config = Fixture::new(&told).load().unwrap();
+    assert_eq!(config.cluster_of_this_node(), Some("other"));
+    for (wrong, complaint) in [
+        ("cluster = \"third\"", "\"third\" is no cluster; expected one of main"),
+        ("socket = \"{vmid}/a\"", "is no name of a socket"),
+        ("socket = \"telemetry\"", "is no name of a socket"),
+        ("socket = \"{vmid}.pid\"", "is no name of a socket"),
+        ("target = \"node:9221\"", "write one with {node}"),
+        ("bytes_per_second = 1000", "write at least \"32KiB\""),
+        ("lines_per_second = 0", "write a number from 1 to 1000"),
+    ] {
+        let error = Fixture::new(&format!("{on}{wrong}\n{MAIN}")).load().unwrap_err();
+        assert!(error.to_string().contains(complaint), "{wrong}: {error}");
+    }
+}
+
+#[test]
 fn unknown_keys_are_told_all_at_once() {
     let fixture = Fixture::new(
         "[web]\nlisten_adress = \":1\"\n[sources.resorces]\nenabled = true\n[colour]\n[clusters.main]\nendpoint = []\n[clusters.main.guests.only]\n",
@@ -338,7 +372,7 @@ fn unknown_keys_are_told_all_at_once() {
     fixture.refused(&[
         &format!("{file}: web.listen_adress: unknown key \"listen_adress\" (did you mean \"listen_address\"?); expected one of listen_address, max_concurrent_scrapes"),
         &format!("{file}: sources.resorces: unknown key \"resorces\" (did you mean \"resources\"?); expected one of resources, metrics_export"),
-        &format!("{file}: colour: unknown key \"colour\"; expected one of web, log, scrape, metrics, guest_agent_socket, sources, clusters"),
+        &format!("{file}: colour: unknown key \"colour\"; expected one of web, log, scrape, metrics, guest_agent_socket, guest_telemetry, sources, clusters"),
         &format!("{file}: clusters.main.endpoint: unknown key \"endpoint\" (did you mean \"endpoints\"?)"),
         &format!("{file}: clusters.main.guests.only: unknown key \"only\"; expected one of include, exclude"),
     ]);

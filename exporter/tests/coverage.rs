@@ -16,7 +16,13 @@ const COMPARISON: &str = include_str!("../docs/comparison.md");
 const BY_DEFAULT: &str = include_str!("golden/pve-9.prom");
 
 /// How those begin that do not come from the API.
-const OFF_THE_API: [&str; 3] = ["pve_guest_agent_cpu_", "pve_guest_agent_disk_", "pve_guest_agent_load"];
+const OFF_THE_API: [&str; 5] = [
+    "pve_guest_agent_cpu_",
+    "pve_guest_agent_disk_",
+    "pve_guest_agent_load",
+    "pve_guest_collector_",
+    "pve_guest_os_",
+];
 
 /// In queries it is a label.
 const LABEL: &str = "pve_cluster";

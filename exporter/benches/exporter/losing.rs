@@ -92,6 +92,7 @@ fn configurations(resources: &Resources) -> Values<Configuration> {
         let storages = if index.is_multiple_of(10) { &local } else { &shared };
         let pick = |offset: usize| drive(storages[(index + offset) % storages.len()]);
         Arc::new(Configuration {
+            telemetry_port: false,
             guest: GuestConfig::unset(Identity::new(&[])),
             drives: vec![pick(0), pick(1)],
             damaged_rows: 0,

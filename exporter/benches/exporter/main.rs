@@ -13,6 +13,7 @@ mod encoding;
 mod losing;
 mod process;
 mod surveyed;
+mod telemetry;
 
 use std::time::{Duration, Instant};
 
@@ -22,9 +23,12 @@ use pve_simulator::{Options, Simulator};
 /// Nodes and guests.
 const SIZES: [(usize, usize); 3] = [(3, 50), (20, 1_000), (30, 10_000)];
 
+/// What this program is told when it plays another part.
+const MODES: [&str; 2] = [surveyed::AS_EXPORTER, telemetry::AS_COLLECTORS];
+
 fn main() {
     // `cargo bench` passes the first; whoever runs this otherwise, as `cargo test --all-targets` does, wants it compiled only.
-    if !std::env::args().any(|argument| argument == "--bench" || argument == surveyed::AS_EXPORTER) {
+    if !std::env::args().any(|argument| argument == "--bench" || MODES.contains(&&*argument)) {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -37,7 +41,17 @@ fn main() {
     {
         return runtime.block_on(surveyed::exporter(file.as_ref(), guests.parse().unwrap()));
     }
+    if let [_, mode, directory] = &*arguments
+        && mode == telemetry::AS_COLLECTORS
+    {
+        return telemetry::collectors(directory.as_ref());
+    }
+    let only_telemetry = arguments.iter().any(|argument| argument == "telemetry");
     runtime.block_on(async {
+        telemetry::run().await;
+        if only_telemetry {
+            return;
+        }
         for (nodes, guests) in SIZES {
             println!("\n== {nodes} nodes, {guests} guests");
             let simulator = Simulator::start(options(nodes, guests)).await.unwrap();

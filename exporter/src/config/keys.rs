@@ -150,7 +150,8 @@ mod tests {
 
     use super::super::cluster::ClusterTable;
     use super::super::{
-        Config, GuestAgentSocket, GuestFilter, GuestSelector, LoadOptions, Log, Metrics, Scrape, SourceSettings, Web,
+        Config, GuestAgentSocket, GuestFilter, GuestSelector, GuestTelemetry, LoadOptions, Log, Metrics, Scrape,
+        SourceSettings, Web,
     };
     use super::*;
 
@@ -178,6 +179,7 @@ mod tests {
             (&["scrape"], fields::<Scrape>()),
             (&["metrics"], fields::<Metrics>()),
             (&["guest_agent_socket"], fields::<GuestAgentSocket>()),
+            (&["guest_telemetry"], fields::<GuestTelemetry>()),
             (&["sources", "resources"], fields::<SourceSettings>()),
             // The secret itself never reaches serde.
             (&["clusters", "a"], [fields::<ClusterTable>(), vec!["token"]].concat()),
@@ -196,6 +198,7 @@ mod tests {
                 "scrape",
                 "metrics",
                 "guest_agent_socket",
+                "guest_telemetry",
                 "sources",
                 "clusters"
             ]

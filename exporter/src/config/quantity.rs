@@ -14,6 +14,9 @@ const SHORTEST_MAX_AGE: Duration = Duration::from_secs(1);
 /// The least size at which an answer of PVE can still be read.
 const SMALLEST_BODY: u64 = 64 * 1024;
 
+/// The least bytes per second of a guest: its longest line.
+const SMALLEST_RATE: u64 = 32 * 1024;
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text.trim()).map_err(|error| {
         format!("{text:?} is not a duration ({error}); write a number and a unit, such as \"500ms\", \"10s\", \"5m\" or \"1h\"")
@@ -102,6 +105,17 @@ pub(super) fn body_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u
     if bytes < SMALLEST_BODY {
         return Err(D::Error::custom(format!(
             "{bytes} bytes hold no answer of PVE; write at least \"64KiB\""
+        )));
+    }
+    Ok(bytes)
+}
+
+/// How many bytes a guest may send in a second.
+pub(super) fn bytes_per_second<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let bytes = deserializer.deserialize_any(SizeVisitor)?;
+    if bytes < SMALLEST_RATE {
+        return Err(D::Error::custom(format!(
+            "{bytes} bytes are less than one line; write at least \"32KiB\""
         )));
     }
     Ok(bytes)

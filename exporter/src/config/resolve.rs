@@ -59,6 +59,7 @@ impl<'a> Resolver<'a> {
             metrics: self.section(&["metrics"]),
             sources: self.section(&["sources"]),
             guest_agent_socket: self.section(&["guest_agent_socket"]),
+            guest_telemetry: self.section(&["guest_telemetry"]),
             clusters: BTreeMap::new(),
         };
         self.check_sources(&["sources"], &config.sources);
@@ -78,6 +79,7 @@ impl<'a> Resolver<'a> {
             ),
         }
         self.check_guest_agent_socket(&config);
+        self.check_guest_telemetry(&config);
         (config, self.problems)
     }
 
@@ -90,6 +92,26 @@ impl<'a> Resolver<'a> {
                 &["guest_agent_socket", "enabled"],
                 "holds for one cluster, that of this node; write enabled = false in [clusters.<name>.sources.guest_agent_socket] of the others",
             );
+        }
+    }
+
+    /// A port tells which guest it belongs to, but not of which cluster.
+    fn check_guest_telemetry(&mut self, config: &Config) {
+        let telemetry = &config.guest_telemetry;
+        let names = || config.clusters.keys().cloned().collect::<Vec<_>>().join(", ");
+        match &telemetry.cluster {
+            Some(name) if !config.clusters.contains_key(name) && !config.clusters.is_empty() => {
+                let message = format!("{name:?} is no cluster; expected one of {}", names());
+                self.complain(&["guest_telemetry", "cluster"], message);
+            }
+            None if telemetry.enabled && config.clusters.len() > 1 => {
+                let message = format!(
+                    "is missing; write which cluster this node belongs to, one of {}",
+                    names()
+                );
+                self.complain(&["guest_telemetry", "cluster"], message);
+            }
+            Some(_) | None => {}
         }
     }
 

@@ -273,6 +273,78 @@ pub(super) const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        path: "guest_telemetry",
+        about: "What the collectors in guests of this node publish over virtio-serial. The limits keep what one guest can cost; what is beyond them is dropped and counted.",
+        keys: &[
+            key(
+                "enabled",
+                Kind::Boolean,
+                "false",
+                "Whether their ports are read. The exporter runs on a node of the cluster for it, as root or with an `opener`.",
+            ),
+            key(
+                "directory",
+                Kind::Text("\"/var/run/qemu-server\""),
+                "\"/var/run/qemu-server\"",
+                "Where QEMU has the sockets of the ports, and the files with its processes, `<vmid>.pid`.",
+            ),
+            key(
+                "socket",
+                Kind::Text("\"{vmid}.telemetry\""),
+                "\"{vmid}.telemetry\"",
+                "The name of a guest's socket in it.",
+            ),
+            key(
+                "opener",
+                Kind::Text("\"/run/pve-exporter-opener/socket\""),
+                "",
+                "The socket of `pve-exporter opener`, which connects as root, so that the exporter need not be. Without it the exporter connects itself.",
+            ),
+            key(
+                "cluster",
+                Kind::Text("\"main\""),
+                "",
+                "The cluster that the node belongs to; needed where several are configured.",
+            ),
+            key(
+                "node",
+                Kind::Text("\"pve1\""),
+                "",
+                "The name of the node, where it is not that of the host: in a container, say.",
+            ),
+            key(
+                "target",
+                Kind::Text("\"{node}:9221\""),
+                "\"{node}:9221\"",
+                "Where the exporter on a node answers, for the targets of `/sd/guests`.",
+            ),
+            key(
+                "bytes_per_second",
+                Kind::Size,
+                "\"128KiB\"",
+                "How much of what a guest sends is looked at. A usual guest sends 1 kB/s.",
+            ),
+            key(
+                "lines_per_second",
+                Kind::Number,
+                "20",
+                "How many of its lines are, at most 1000.",
+            ),
+            key(
+                "series_per_guest",
+                Kind::Number,
+                "10000",
+                "The most series of a guest, about; a usual one has 400, and one with 500 disks 9,500. Whole rows are dropped: the last disks.",
+            ),
+            key(
+                "new_label_sets_per_day",
+                Kind::Number,
+                "64",
+                "How many devices, interfaces, mount points and the like that were not seen before a guest may tell in a day. On the first day it may tell an eighth of `series_per_guest`, if that is more.",
+            ),
+        ],
+    },
+    Section {
         path: "sources.<source>",
         about: "What differs from a source's built-in treatment, for every cluster.",
         keys: &[

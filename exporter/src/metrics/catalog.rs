@@ -27,6 +27,7 @@ use crate::subjects::guest::Guest;
 use crate::subjects::guest_agent::GuestAgent;
 use crate::subjects::guest_agent_interface::{GuestAgentAddress, GuestAgentInterface};
 use crate::subjects::guest_balloon::GuestBalloon;
+use crate::subjects::guest_collector::{GuestCollector, GuestCollectorDropped};
 use crate::subjects::guest_config::GuestConfig;
 use crate::subjects::guest_direct::{GuestAgentCpu, GuestAgentDisk, GuestAgentLoad};
 use crate::subjects::guest_drive::GuestDrive;
@@ -34,6 +35,7 @@ use crate::subjects::guest_drive_config::GuestDriveConfig;
 use crate::subjects::guest_filesystem::GuestFilesystem;
 use crate::subjects::guest_interface::GuestInterface;
 use crate::subjects::guest_machine::GuestMachine;
+use crate::subjects::guest_os::GuestOs;
 use crate::subjects::guest_pressure::GuestPressure;
 use crate::subjects::guest_system::GuestSystem;
 use crate::subjects::ha::{HaFencing, HaManager, HaRules};
@@ -91,7 +93,9 @@ pub struct Group {
     pub entries: Vec<Entry>,
 }
 
-fn group<S: Subject>() -> Group {
+/// The metrics of a subject.
+#[must_use]
+pub fn group<S: Subject>() -> Group {
     let entry = |metric: &Metric<S>| Entry {
         name: metric.name,
         kind: metric.kind.as_str(),
@@ -201,6 +205,9 @@ pub fn catalog() -> Vec<Group> {
         group::<GuestAgentCpu>(),
         group::<GuestAgentDisk>(),
         group::<GuestAgentLoad>(),
+        group::<GuestCollector>(),
+        group::<GuestCollectorDropped>(),
+        group::<GuestOs>(),
         Group {
             subject: "exporter's own work",
             rows: "one per combination of labels that has occurred",
@@ -265,6 +272,7 @@ Everything else is there from PVE 7.4 on, for a token with the role PVEAuditor o
 | `pve_backup_volumes*`, `pve_backup_orphaned_*` | yes | yes | yes | yes | Datastore.Allocate on the storage, or Datastore.AllocateSpace on it and VM.Backup on `/vms` |
 | `pve_guest_agent_cpu_seconds_total`, `pve_guest_agent_disk_*_total` | yes | yes | yes | yes | `[guest_agent_socket] enabled = true`, an exporter with root's rights on the node of the guest, and a guest with Linux and qemu-guest-agent 7.1 or newer |
 | `pve_guest_agent_load*` | yes | yes | yes | yes | the same, with qemu-guest-agent 10.0 or newer |
+| `pve_guest_collector_*`, `pve_guest_os_*` | yes | yes | yes | yes | `[guest_telemetry] enabled = true` on the node of the guest, a port and the collector in the guest |
 | `pve_snapshot_timestamp_seconds` | yes | yes | yes | yes | `snapshot_names = true` |
 | `pve_task_failed_info` | yes | yes | yes | yes | `failed_tasks` above 0 |
 ";
@@ -275,12 +283,22 @@ pub fn markdown() -> String {
     let mut text = String::from(
         "# Metrics\n\nGenerated from the tables in `exporter/src/subjects/`; a test checks that it is current. A value that is not known\nis no sample: never 0, never NaN. `_info` metrics have the value 1 and carry text; join them by the labels that identify a row:\n\n```promql\npve_guest_memory_usage_bytes * on (pve_cluster, id) group_left (name, node) pve_guest_info\npve_storage_usage_bytes * on (pve_cluster, storage) group_left (plugintype) max by (pve_cluster, storage, plugintype) (pve_storage_info)\n```\n",
     );
-    for group in catalog() {
+    text += &tables(&catalog());
+    text += MEMORY;
+    text += AVAILABILITY;
+    text + &privileges()
+}
+
+/// A table for each group.
+#[must_use]
+pub fn tables(groups: &[Group]) -> String {
+    let mut text = String::new();
+    for group in groups {
         text += &format!(
             "\n## {}\n\nRows: {}.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n",
             group.subject, group.rows
         );
-        for entry in group.entries {
+        for entry in &group.entries {
             let labels = entry.labels.join(", ");
             text += &format!(
                 "| `{}` | {} | {labels} | {} |\n",
@@ -290,9 +308,7 @@ pub fn markdown() -> String {
             );
         }
     }
-    text += MEMORY;
-    text += AVAILABILITY;
-    text + &privileges()
+    text
 }
 
 /// The privileges that each source needs.

@@ -44,13 +44,14 @@ pub struct Header {
 impl Header {
     fn write(&self, format: Format, out: &mut Vec<u8>) {
         let family = match (format, self.kind) {
-            (Format::Classic, _) | (_, Kind::Gauge) => self.name,
+            (Format::Classic, _) | (_, Kind::Gauge | Kind::Unknown) => self.name,
             (_, Kind::Counter) => self.name.strip_suffix("_total").unwrap_or(self.name),
             (_, Kind::Info) => self.name.strip_suffix("_info").unwrap_or(self.name),
         };
         let kind = match (format, self.kind) {
-            (Format::Classic, Kind::Info) => Kind::Gauge,
-            (_, kind) => kind,
+            (Format::Classic, Kind::Info) => Kind::Gauge.as_str(),
+            (Format::Classic, Kind::Unknown) => "untyped",
+            (_, kind) => kind.as_str(),
         };
         out.extend_from_slice(b"# HELP ");
         out.extend_from_slice(family.as_bytes());
@@ -59,7 +60,7 @@ impl Header {
         out.extend_from_slice(b"\n# TYPE ");
         out.extend_from_slice(family.as_bytes());
         out.push(b' ');
-        out.extend_from_slice(kind.as_str().as_bytes());
+        out.extend_from_slice(kind.as_bytes());
         if format == Format::OpenMetrics && self.unit != Unit::None {
             out.extend_from_slice(b"\n# UNIT ");
             out.extend_from_slice(family.as_bytes());
@@ -122,19 +123,22 @@ impl<S: Subject> Section for Rows<S> {
     fn samples(&self, family: usize) -> u64 {
         let metric = &S::TABLE[family];
         let mut labels = Vec::new();
-        let mut has_sample = |row: &&S| match metric.sample {
-            Sample::Value(value) => value(row).is_some_and(Value::is_finite),
-            Sample::State(state) => state(row).is_some_and(|state| !state.is_empty()),
+        let mut samples = |row: &S| match metric.sample {
+            Sample::Value(value) => u64::from(value(row).is_some_and(Value::is_finite)),
+            Sample::Split(values) => {
+                let there = values
+                    .iter()
+                    .filter(|(_, value)| value(row).is_some_and(Value::is_finite));
+                there.count() as u64
+            }
+            Sample::State(state) => u64::from(state(row).is_some_and(|state| !state.is_empty())),
             Sample::Text(text) => {
                 labels.clear();
-                text(row, &mut LabelWriter::new(&mut labels))
+                u64::from(text(row, &mut LabelWriter::new(&mut labels)))
             }
         };
-        self.parts
-            .iter()
-            .flat_map(|part| part.iter())
-            .filter(|row| has_sample(row))
-            .count() as u64
+        let rows = self.parts.iter().flat_map(|part| part.iter());
+        rows.map(&mut samples).sum()
     }
 
     fn write(&self, family: usize, position: &mut Position, format: Format, limit: usize, out: &mut Vec<u8>) -> bool {
@@ -149,7 +153,7 @@ impl<S: Subject> Section for Rows<S> {
                 if !position.header {
                     self.header(family).write(format, out);
                 }
-                if write_sample(metric, row, out) {
+                if write_row(metric, row, out) {
                     position.header = true;
                 } else {
                     out.truncate(start);
@@ -162,30 +166,47 @@ impl<S: Subject> Section for Rows<S> {
     }
 }
 
-fn write_sample<S: Subject>(metric: &Metric<S>, row: &S, out: &mut Vec<u8>) -> bool {
-    out.extend_from_slice(metric.name.as_bytes());
+/// Writes what `row` has of a family; false when it has nothing, and something incomplete may have been appended then.
+fn write_row<S: Subject>(metric: &Metric<S>, row: &S, out: &mut Vec<u8>) -> bool {
     match metric.sample {
         Sample::Value(value) => {
             let Some(value) = value(row) else { return false };
+            out.extend_from_slice(metric.name.as_bytes());
             out.extend_from_slice(row.identity().between());
             return write_value(value, out);
+        }
+        Sample::Split(values) => {
+            let mut any = false;
+            for (split, value) in values {
+                if let Some(value) = value(row).filter(|value| value.is_finite()) {
+                    open(metric, row, out).label(metric.labels[0], split);
+                    out.extend_from_slice(b"} ");
+                    any |= write_value(value, out);
+                }
+            }
+            return any;
         }
         Sample::State(state) => {
             let Some(state) = state(row).filter(|state| !state.is_empty()) else {
                 return false;
             };
-            out.push(b'{');
-            LabelWriter::after(row.identity(), out).label(metric.labels[0], state);
+            open(metric, row, out).label(metric.labels[0], state);
         }
         Sample::Text(text) => {
-            out.push(b'{');
-            if !text(row, &mut LabelWriter::after(row.identity(), out)) {
+            if !text(row, &mut open(metric, row, out)) {
                 return false;
             }
         }
     }
     out.extend_from_slice(b"} 1\n");
     true
+}
+
+/// Begins a sample that has labels beside those of its row.
+fn open<'a, S: Subject>(metric: &Metric<S>, row: &S, out: &'a mut Vec<u8>) -> LabelWriter<'a> {
+    out.extend_from_slice(metric.name.as_bytes());
+    out.push(b'{');
+    LabelWriter::after(row.identity(), out)
 }
 
 fn write_value(value: Value, out: &mut Vec<u8>) -> bool {

@@ -26,16 +26,19 @@ pub enum Kind {
     Counter,
     /// Text in labels, value 1. Its name ends in `_info`.
     Info,
+    /// A number of which nothing more is said: classic text calls it untyped. Only what bears a name of node_exporter has it.
+    Unknown,
 }
 
 impl Kind {
-    /// The type's name in an exposition; classic text has no `info`.
+    /// The type's name in OpenMetrics; classic text has no `info`, and calls `unknown` differently.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Gauge => "gauge",
             Self::Counter => "counter",
             Self::Info => "info",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -122,10 +125,15 @@ impl From<bool> for Value {
     }
 }
 
-/// How a row gives its sample.
+/// How a row gives a number; `None` is no sample.
+pub type Reading<S> = fn(&S) -> Option<Value>;
+
+/// How a row gives its samples.
 pub(crate) enum Sample<S: 'static> {
     /// A number; `None` is no sample.
     Value(fn(&S) -> Option<Value>),
+    /// Several numbers, each under a value of its own of one more label; `None` is no sample.
+    Split(&'static [(&'static str, Reading<S>)]),
     /// The value 1 under one more label; `None` is no sample.
     State(fn(&S) -> Option<&str>),
     /// The value 1 under several more labels; `false` is no sample.
@@ -207,6 +215,56 @@ impl<S: 'static> Metric<S> {
             help,
             labels,
             sample: Sample::Text(text),
+        }
+    }
+
+    /// Text in labels, value 1, as node_exporter has it: in both formats a gauge.
+    #[must_use]
+    pub const fn gauge_info(
+        name: &'static str,
+        labels: &'static [&'static str],
+        help: &'static str,
+        text: fn(&S, &mut LabelWriter<'_>) -> bool,
+    ) -> Self {
+        Self {
+            name,
+            kind: Kind::Gauge,
+            unit: Unit::None,
+            help,
+            labels,
+            sample: Sample::Text(text),
+        }
+    }
+
+    /// What node_exporter gives without a type, be it a counter.
+    #[must_use]
+    pub const fn untyped(name: &'static str, help: &'static str, value: fn(&S) -> Option<Value>) -> Self {
+        Self {
+            name,
+            kind: Kind::Unknown,
+            unit: Unit::None,
+            help,
+            labels: &[],
+            sample: Sample::Value(value),
+        }
+    }
+
+    /// Counters that differ in one more label.
+    #[must_use]
+    pub const fn counters(
+        name: &'static str,
+        unit: Unit,
+        labels: &'static [&'static str; 1],
+        help: &'static str,
+        values: &'static [(&'static str, Reading<S>)],
+    ) -> Self {
+        Self {
+            name,
+            kind: Kind::Counter,
+            unit,
+            help,
+            labels,
+            sample: Sample::Split(values),
         }
     }
 }

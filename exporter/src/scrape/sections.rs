@@ -7,9 +7,10 @@ use crate::metrics::table::Subject;
 use crate::process;
 use crate::sources::cluster;
 use crate::sources::tasks::TaskRows;
+use crate::telemetry::exposition::GuestRows;
 
-/// The sections of a scrape, from the rows of its clusters.
-pub(super) fn of(rows: &[cluster::Rows]) -> Vec<Box<dyn Section>> {
+/// The sections of a scrape, from the rows of its clusters and of the guests whose ports are read.
+pub(super) fn of(rows: &[cluster::Rows], guests: GuestRows) -> Vec<Box<dyn Section>> {
     vec![
         Box::new(Rows::new(vec![Arc::from([process::read()])])),
         section(rows, |rows| &rows.cluster),
@@ -92,6 +93,9 @@ pub(super) fn of(rows: &[cluster::Rows]) -> Vec<Box<dyn Section>> {
         section(rows, |rows| &rows.direct.cpus),
         section(rows, |rows| &rows.direct.disks),
         section(rows, |rows| &rows.direct.loads),
+        Box::new(Rows::new(vec![guests.collectors])),
+        Box::new(Rows::new(vec![guests.dropped])),
+        Box::new(Rows::new(vec![guests.systems])),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! What the agents inside virtual machines tell.
 
 pub mod answers;
-mod choice;
+pub(crate) mod choice;
 pub mod labels;
 pub(crate) mod schedule;
 pub(crate) mod state;

@@ -1,8 +1,11 @@
 //! `/nodes/{node}/{qemu|lxc}/{vmid}/pending`: the configuration of one guest, its drives, and how much of it is about to change.
 //!
-//! Only what is named here is kept: descriptions, start arguments and passwords are read past.
+//! Only what is named here is kept: descriptions and passwords are read past, and of the start arguments it is kept whether they
+//! have the port of the collector in the guest.
 
 use std::collections::BTreeMap;
+
+use pve_guest_protocol::PORT_NAME;
 
 use crate::config::GuestKind;
 use crate::metrics::labels::Identity;
@@ -25,6 +28,8 @@ pub struct Configuration {
     pub guest: GuestConfig,
     /// Of its drives and mount points, by name.
     pub drives: Vec<GuestDriveConfig>,
+    /// Whether it has the port through which a collector in the guest publishes.
+    pub telemetry_port: bool,
     /// Rows that could not be read.
     pub damaged_rows: u64,
 }
@@ -42,6 +47,7 @@ pub async fn fetch(client: &Client, cluster: &str, guest: &SurveyGuest) -> Resul
 fn convert(body: &[u8], cluster: &str, kind: GuestKind, id: &str) -> Result<Configuration, DecodeError> {
     let mut guest = GuestConfig::unset(Identity::new(&[("pve_cluster", cluster), ("id", id)]));
     let mut drives = BTreeMap::new();
+    let mut telemetry_port = false;
     let damaged_rows = guest_pending::decode(body, |row| {
         if row.pending.is_some() || row.delete == Some(true) {
             guest.pending_changes += 1;
@@ -50,6 +56,7 @@ fn convert(body: &[u8], cluster: &str, kind: GuestKind, id: &str) -> Result<Conf
             return;
         }
         set(&mut guest, kind, &row.key, &row.value);
+        telemetry_port |= kind == GuestKind::Qemu && row.key == "args" && has_telemetry_port(&row.value);
         let identity = || Identity::new(&[("pve_cluster", cluster), ("id", id), ("drive", &row.key)]);
         if let Some(drive) = drive(kind, &row.key, &row.value, identity) {
             drives.insert(row.key.into_owned(), drive);
@@ -58,6 +65,7 @@ fn convert(body: &[u8], cluster: &str, kind: GuestKind, id: &str) -> Result<Conf
     Ok(Configuration {
         guest,
         drives: drives.into_values().collect(),
+        telemetry_port,
         damaged_rows,
     })
 }
@@ -113,6 +121,12 @@ fn drive(kind: GuestKind, key: &str, value: &str, identity: impl FnOnce() -> Ide
             Place::Root | Place::Unused => false,
         },
     })
+}
+
+/// Whether the arguments of a QEMU give it the port, as in `-device virtserialport,...,name=org.pve-telemetry.guest.0`.
+fn has_telemetry_port(arguments: &str) -> bool {
+    let mut options = arguments.split([' ', ',', '\'', '"']);
+    options.any(|option| option.strip_prefix("name=") == Some(PORT_NAME))
 }
 
 /// Where a drive is attached.
@@ -191,6 +205,18 @@ mod tests {
     }
 
     #[test]
+    fn the_port_of_a_collector_is_seen_among_the_start_arguments() {
+        let port = |kind, arguments: &str| constructed(kind, &[("args", arguments)]).telemetry_port;
+        let device = "-device virtio-serial,id=tel0 -chardev socket,id=telc,path=/var/run/qemu-server/100.telemetry,server=on,wait=off -device virtserialport,bus=tel0.0,chardev=telc,name=org.pve-telemetry.guest.0";
+        assert!(port(GuestKind::Qemu, device));
+        assert!(port(GuestKind::Qemu, &format!("{device} -smbios type=1")));
+        assert!(!port(GuestKind::Qemu, &device.replace("guest.0", "guest.01")));
+        assert!(!port(GuestKind::Qemu, "-name org.pve-telemetry.guest.0"));
+        assert!(!port(GuestKind::Lxc, device));
+        assert!(!read(GuestKind::Qemu, recorded!("pve1__qemu__100")).telemetry_port);
+    }
+
+    #[test]
     fn a_recorded_machine_is_read_without_its_texts() {
         let web = read(GuestKind::Qemu, recorded!("pve1__qemu__100"));
         assert_eq!(web.damaged_rows, 0);
@@ -237,6 +263,7 @@ mod tests {
                 guest,
                 drives: found,
                 damaged_rows,
+                ..
             } = read(GuestKind::Qemu, body);
             assert_eq!(
                 (found.len(), guest.agent, damaged_rows),

@@ -13,6 +13,7 @@ use pve_exporter::clock::Clock;
 use pve_exporter::config::{Cluster, Config};
 use pve_exporter::metrics::exposition::Format;
 use pve_exporter::scrape::{Exporter, ScrapeRequest, all_sources};
+use pve_exporter::telemetry::Telemetry;
 
 use super::strict::{Exposition, check_classic, check_openmetrics};
 
@@ -38,7 +39,9 @@ pub fn with_clock(clusters: &[(&str, Cluster)], clock: &Clock, change: impl FnOn
         ..Config::default()
     };
     change(&mut config);
-    Exporter::new(config, clock.clone()).unwrap()
+    let settings = &config.guest_telemetry;
+    let telemetry = settings.enabled.then(|| Telemetry::start(settings, clock.clone()));
+    Exporter::with_telemetry(config, clock.clone(), telemetry).unwrap()
 }
 
 /// A scrape of everything.

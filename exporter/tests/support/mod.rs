@@ -1,6 +1,7 @@
 //! What several integration tests share.
 
 pub mod agent;
+pub mod collector;
 pub mod exporters;
 pub mod fixture_server;
 pub mod http;

@@ -63,7 +63,8 @@ pub enum Kind {
     Counter,
     Histogram,
     Info,
-    /// Only while reading: no `# TYPE` yet, or one that we never write.
+    /// What bears a name that node_exporter gives without a type; also, while reading, where there is no `# TYPE` yet or one
+    /// that we never write.
     Unknown,
 }
 
@@ -329,7 +330,7 @@ impl Reader {
             }
             "UNIT" => self.families[index].unit.replace(text.to_owned()).is_some(),
             _ => {
-                let kind = self.kind(line, text);
+                let kind = self.kind(line, name, text);
                 self.families[index].kind = kind;
                 std::mem::replace(&mut self.families[index].typed, true)
             }
@@ -369,12 +370,15 @@ impl Reader {
         index
     }
 
-    fn kind(&mut self, line: usize, text: &str) -> Kind {
+    fn kind(&mut self, line: usize, name: &str, text: &str) -> Kind {
+        let borrowed = name.starts_with("node_");
         match text {
             "gauge" => Kind::Gauge,
             "counter" => Kind::Counter,
             "histogram" => Kind::Histogram,
             "info" if self.format == Format::OpenMetrics => Kind::Info,
+            "unknown" if self.format == Format::OpenMetrics && borrowed => Kind::Unknown,
+            "untyped" if self.format == Format::Classic && borrowed => Kind::Unknown,
             _ => {
                 self.refuse(line, Rule::UnknownType, text);
                 Kind::Unknown

@@ -115,6 +115,7 @@ impl Guest {
         configuration.text("smbios1", format!("uuid={}", self.identity(1)));
         configuration.text("vmgenid", self.identity(2));
         configuration.optional("agent", settings.agent.as_ref());
+        configuration.optional("args", settings.args.as_ref());
         if let Some(least) = self.least_memory() {
             configuration.number("balloon", least >> 20);
         }

@@ -60,6 +60,8 @@ pub struct GuestSettings {
     pub startup: Option<String>,
     /// The guest agent of a virtual machine as it is configured, for example `1`.
     pub agent: Option<String>,
+    /// The arguments that a virtual machine's QEMU gets beside PVE's own.
+    pub args: Option<String>,
     /// Whether it is protected from removal.
     pub protection: bool,
     /// The drives, or mount points, that backups leave out, for example `scsi1` or `mp0`.

@@ -106,6 +106,7 @@ pub(crate) fn settings(name: &str) -> GuestSettings {
         onboot: false,
         startup: None,
         agent: None,
+        args: None,
         protection: false,
         drives_without_backup: BTreeSet::new(),
         pending: BTreeMap::new(),

@@ -35,7 +35,7 @@ const LEFT_OUT: [&str; 20] = [
 ];
 
 /// Starts of the names that interfaces of containers and nested guests, and those that every kernel makes, have.
-const INNER: [&str; 24] = [
+const INNER: [&str; 26] = [
     "Loopback Pseudo-Interface",
     "cali",
     "cilium",
@@ -53,6 +53,7 @@ const INNER: [&str; 24] = [
     "ip6tnl",
     "kube-",
     "lxc",
+    "nerdctl",
     "podman",
     "sit",
     "tunl",
@@ -60,6 +61,7 @@ const INNER: [&str; 24] = [
     "virbr",
     "vnet",
     "vxlan.calico",
+    "weave",
 ];
 
 /// The file systems that are reported on, by mount point: those on disks that may fill up, each once however often it is
@@ -92,7 +94,8 @@ pub(super) fn file_systems(rows: Vec<FileSystem>) -> Vec<FileSystem> {
     chosen
 }
 
-fn may_fill_up(kind: &str) -> bool {
+/// Whether file systems of this kind are on disks that may fill up.
+pub(crate) fn may_fill_up(kind: &str) -> bool {
     !LEFT_OUT.iter().any(|left_out| kind.eq_ignore_ascii_case(left_out))
 }
 
@@ -109,13 +112,17 @@ fn leads_out(interface: &Interface) -> bool {
     let name = &*interface.name;
     let addresses = &interface.addresses;
     let loops = !addresses.is_empty() && addresses.iter().all(|address| address.address.is_loopback());
+    !(matches!(name, "" | "lo" | "lo0") || loops || is_inner(name))
+}
+
+/// Whether an interface of this name is one of containers or nested guests, or one that every kernel makes.
+pub(crate) fn is_inner(name: &str) -> bool {
     // A network of Docker is named after 12 digits, and a nested guest's tap by its number or UUID; `br-lan` and `tap0` are not.
     let bridge = name
         .strip_prefix("br-")
         .is_some_and(|digits| digits.len() == 12 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
     let tap = name.starts_with("tap") && name.len() > "tap00".len();
-    let inner = INNER.iter().any(|start| name.starts_with(start));
-    !(matches!(name, "" | "lo" | "lo0") || loops || bridge || tap || inner)
+    bridge || tap || INNER.iter().any(|start| name.starts_with(start))
 }
 
 /// The addresses by which others reach the guest, in order, each once.
@@ -221,6 +228,8 @@ mod tests {
             "veth12ab",
             "cali0123",
             "docker0",
+            "nerdctl0",
+            "weave",
             "br-0123456789ab",
             "tap100i0",
             "tap0123abcd-12",

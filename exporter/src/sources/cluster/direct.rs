@@ -11,6 +11,7 @@ use super::{Known, Shown};
 use crate::clock::Clock;
 use crate::config::{GuestAgentSocket, GuestKind};
 use crate::metrics::labels::Identity;
+use crate::process;
 use crate::pve::api::agent::Reply;
 use crate::pve::client::Client;
 use crate::pve::endpoints::doubling;
@@ -327,8 +328,7 @@ impl Rounds {
         };
         let own = match &self.settings.node {
             Some(node) => node.clone(),
-            None => std::fs::read_to_string("/proc/sys/kernel/hostname")
-                .map(|name| name.trim().split('.').next().unwrap_or_default().to_owned())
+            None => process::host_name()
                 .map_err(|problem| elsewhere(format!("cannot tell the name of this node: {problem}")))?,
         };
         let nodes = self.known.nodes(false);

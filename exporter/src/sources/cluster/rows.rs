@@ -316,7 +316,7 @@ impl ClusterSources {
     }
 
     /// Resources too old to be served, whose names are still good.
-    fn remembered(&self) -> Option<Dated<Resources>> {
+    pub(super) fn remembered(&self) -> Option<Dated<Resources>> {
         let now = self.clock.now();
         self.resources
             .held()

@@ -68,6 +68,7 @@ impl Cluster {
 
     fn configure(&mut self, vmid: u32, drives: Vec<GuestDriveConfig>) {
         let configuration = Configuration {
+            telemetry_port: false,
             guest: GuestConfig::unset(Identity::new(&[])),
             drives,
             damaged_rows: 0,

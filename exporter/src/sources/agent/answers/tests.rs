@@ -57,6 +57,7 @@ fn labels<S: Subject>(row: &S) -> String {
 fn series<S: Subject>(rows: &[S]) -> usize {
     let has = |row: &S, sample: &Sample<S>| match sample {
         Sample::Value(value) => value(row).is_some(),
+        Sample::Split(values) => values.iter().any(|(_, value)| value(row).is_some()),
         Sample::State(state) => state(row).is_some(),
         Sample::Text(text) => text(row, &mut LabelWriter::new(&mut Vec::new())),
     };

@@ -63,11 +63,10 @@ async fn the_agent_of_a_guest_is_read_and_left_in_peace() {
 
     guest.run("mke2fs -F /dev/vda >/dev/null 2>&1 && mkdir /mnt/data && mount /dev/vda /mnt/data");
     let second = ask(&node).await;
+    // Not `idle`: on a busy host the guest has no such moment.
     let (before, after) = (first.cpu.unwrap(), second.cpu.unwrap());
-    assert!(
-        before.idle < after.idle && before.system < after.system,
-        "{before:?} {after:?}"
-    );
+    assert!(before.idle <= after.idle, "{before:?} {after:?}");
+    assert!(before.system < after.system, "{before:?} {after:?}");
     let written = second.disks.unwrap()[0].written_bytes;
     assert!(written > Some(0), "{written:?}");
     let mounted = second.file_systems.unwrap();

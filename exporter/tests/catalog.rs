@@ -28,7 +28,7 @@ const BY_DEVICE: [&str; 4] = [
     "pve_guest_drive_",
     "pve_guest_filesystem_",
     "pve_guest_interface_",
-    "pve_replication_",
+    "pve_replication_job_",
 ];
 
 /// What a guest's own agent tells comes on top, and only of guests that have one; in the average it

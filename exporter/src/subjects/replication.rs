@@ -67,7 +67,7 @@ impl Subject for ReplicationJob {
     const LABELS: &'static [&'static str] = &["pve_cluster", "id", "job"];
     const TABLE: &'static [Metric<Self>] = &[
         Metric::info(
-            "pve_replication_info",
+            "pve_replication_job_info",
             &["source", "target", "schedule", "type"],
             "From where to where the guest is replicated and when; no schedule is every 15 minutes; /cluster/replication source, target, schedule, type.",
             |job, labels| {
@@ -79,7 +79,7 @@ impl Subject for ReplicationJob {
             },
         ),
         Metric::gauge(
-            "pve_replication_enabled",
+            "pve_replication_job_enabled",
             Unit::None,
             "Whether the job may run; /cluster/replication disable.",
             |job| Some(job.enabled.into()),
@@ -97,43 +97,43 @@ impl Subject for ReplicationState {
     const LABELS: &'static [&'static str] = &["pve_cluster", "id", "job"];
     const TABLE: &'static [Metric<Self>] = &[
         Metric::gauge(
-            "pve_replication_last_sync_timestamp_seconds",
+            "pve_replication_job_last_sync_timestamp_seconds",
             Unit::Seconds,
             "When the job last succeeded; absent until it has; /nodes/{node}/replication last_sync.",
             |state| state.last_sync.map(Into::into),
         ),
         Metric::gauge(
-            "pve_replication_last_try_timestamp_seconds",
+            "pve_replication_job_last_try_timestamp_seconds",
             Unit::Seconds,
             "When the job was last tried; absent until it was; /nodes/{node}/replication last_try.",
             |state| state.last_try.map(Into::into),
         ),
         Metric::gauge(
-            "pve_replication_next_sync_timestamp_seconds",
+            "pve_replication_job_next_sync_timestamp_seconds",
             Unit::Seconds,
             "When the job is tried next; absent while it is disabled, has never been tried, or waits for a target that is offline; /nodes/{node}/replication next_sync.",
             |state| state.next_sync.map(Into::into),
         ),
         Metric::gauge(
-            "pve_replication_last_duration_seconds",
+            "pve_replication_job_last_duration_seconds",
             Unit::Seconds,
             "Time that the last attempt took, failed or not; /nodes/{node}/replication duration.",
             |state| state.last_duration.map(Into::into),
         ),
         Metric::gauge(
-            "pve_replication_consecutive_failures",
+            "pve_replication_job_consecutive_failures",
             Unit::None,
             "Failures since the last success; /nodes/{node}/replication fail_count.",
             |state| state.failures.map(Into::into),
         ),
         Metric::gauge(
-            "pve_replication_error",
+            "pve_replication_job_error",
             Unit::None,
             "Whether the last attempt left an error; /nodes/{node}/replication error.",
             |state| Some(state.error.into()),
         ),
         Metric::gauge(
-            "pve_replication_running",
+            "pve_replication_job_running",
             Unit::None,
             "Whether the job runs at the moment; /nodes/{node}/replication pid.",
             |state| Some(state.running.into()),

@@ -111,16 +111,20 @@ const BELONG: &[(&str, &[&str])] = &[
     ("ha_rules", &["pve_ha_rules", "pve_ha_groups", "pve_node_loss_"]),
     (
         "replication_jobs",
-        &["pve_replication_info", "pve_replication_enabled", "pve_node_loss_"],
+        &[
+            "pve_replication_job_info",
+            "pve_replication_job_enabled",
+            "pve_node_loss_",
+        ],
     ),
     (
         "replication",
         &[
-            "pve_replication_last_",
-            "pve_replication_next_",
-            "pve_replication_consecutive_failures",
-            "pve_replication_error",
-            "pve_replication_running",
+            "pve_replication_job_last_",
+            "pve_replication_job_next_",
+            "pve_replication_job_consecutive_failures",
+            "pve_replication_job_error",
+            "pve_replication_job_running",
             "pve_guest_recovery_point",
         ],
     ),

@@ -198,7 +198,7 @@ pub(crate) fn lost_with(before: &Exposition, sample: &Sample, node: &str) -> boo
         || of("cluster_status", sample)
         || sample.name == "pve_ha_manager_info"
         // Nothing can be replicated to it.
-        || of("replication", sample) && sample.name.starts_with("pve_replication_") && replicates_to(before, sample, node)
+        || of("replication", sample) && sample.name.starts_with("pve_replication_job_") && replicates_to(before, sample, node)
         // At the first node the shared storages are read; then at another one.
         || node == "pve1" && of("backup_volumes", sample)
 }
@@ -206,7 +206,7 @@ pub(crate) fn lost_with(before: &Exposition, sample: &Sample, node: &str) -> boo
 fn replicates_to(before: &Exposition, sample: &Sample, node: &str) -> bool {
     let job = sample.label("job").unwrap_or_default();
     before
-        .value("pve_replication_info", &[("job", job), ("target", node)])
+        .value("pve_replication_job_info", &[("job", job), ("target", node)])
         .is_some()
 }
 

@@ -22,8 +22,8 @@ const STAYS: [&str; 12] = [
     "pve_guest_snapshot",
     "pve_backup_",
     "pve_ha_guest_",
-    "pve_replication_info",
-    "pve_replication_enabled",
+    "pve_replication_job_info",
+    "pve_replication_job_enabled",
 ];
 
 fn id(guest: &GuestSummary) -> String {
@@ -122,7 +122,8 @@ async fn a_guest_that_is_gone_has_no_series() {
         "pve_guest_balloon_",
         "pve_ha_guest_",
     ];
-    let of_jobs = |name: &str| name.starts_with("pve_replication_") || name.starts_with("pve_guest_recovery_point_");
+    let of_jobs =
+        |name: &str| name.starts_with("pve_replication_job_") || name.starts_with("pve_guest_recovery_point_");
     let left = |seen: &Exposition| {
         let all = ["qemu/100", "qemu/101"].map(|id| families(seen, id)).concat();
         all.into_iter()

@@ -4,7 +4,7 @@ use crate::support::simulated::Simulated;
 use crate::support::strict::Exposition;
 
 fn of(seen: &Exposition, name: &str, job: &str) -> Option<f64> {
-    seen.value(&format!("pve_replication_{name}"), &[("job", job)])
+    seen.value(&format!("pve_replication_job_{name}"), &[("job", job)])
 }
 
 fn point(seen: &Exposition, id: &str) -> Option<f64> {
@@ -64,13 +64,13 @@ async fn a_guest_that_has_migrated_is_replicated_the_other_way() {
     let pve = Simulated::start().await;
     let seen = pve.settle().await;
     let jobs = |seen: &Exposition| {
-        seen.samples("pve_replication_info")
+        seen.samples("pve_replication_job_info")
             .filter(|sample| sample.label("job") == Some("100-0"))
             .count()
     };
     assert_eq!(
         seen.value(
-            "pve_replication_info",
+            "pve_replication_job_info",
             &[("job", "100-0"), ("source", "pve1"), ("target", "pve3")]
         ),
         Some(1.0)
@@ -80,7 +80,7 @@ async fn a_guest_that_has_migrated_is_replicated_the_other_way() {
         let seen = pve.later(120).await;
         assert_eq!(jobs(&seen), 1);
         assert!(
-            seen.samples("pve_replication_running")
+            seen.samples("pve_replication_job_running")
                 .filter(|sample| sample.label("job") == Some("100-0"))
                 .count()
                 <= 1
@@ -89,7 +89,7 @@ async fn a_guest_that_has_migrated_is_replicated_the_other_way() {
     let seen = pve.later(300).await;
     assert_eq!(
         seen.value(
-            "pve_replication_info",
+            "pve_replication_job_info",
             &[("job", "100-0"), ("source", "pve3"), ("target", "pve1")]
         ),
         Some(1.0)

@@ -1,23 +1,44 @@
-//! API tokens.
+//! API tokens and tickets.
 
-use hyper::{HeaderMap, header::AUTHORIZATION};
+use hyper::{
+    HeaderMap,
+    header::{AUTHORIZATION, COOKIE},
+};
 
 use crate::cluster::Cluster;
 
+/// The headers that hold credentials.
+pub(crate) const HEADERS: [&str; 3] = ["authorization", "cookie", CSRF];
+
+const CSRF: &str = "csrfpreventiontoken";
+
 /// What a 401 says about the credentials of a request, or nothing if they are good.
-pub(crate) fn problem(cluster: &Cluster, entry: usize, path: &str, headers: &HeaderMap) -> Option<String> {
+pub(crate) fn problem(
+    cluster: &Cluster,
+    entry: usize,
+    method: &str,
+    path: &str,
+    headers: &HeaderMap,
+) -> Option<String> {
+    if path == "/access/ticket" {
+        return None;
+    }
     let name = cluster.node_name(entry);
-    let header = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let Some(token) = header
-        .strip_prefix("PVEAPIToken")
-        .and_then(|rest| rest.strip_prefix(['=', ' ']))
-    else {
+    let header = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    let authorization = header(AUTHORIZATION);
+    let ticket = value(header(COOKIE), "PVEAuthCookie").or_else(|| value(authorization, "PVEAuthCookie"));
+    if let Some(ticket) = ticket {
+        let csrf = (method != "GET").then(|| headers.get(CSRF).and_then(|value| value.to_str().ok()));
+        return problem_of_ticket(cluster, entry, path, &ticket, csrf);
+    }
+    let Some(token) = value(authorization, "PVEAPIToken") else {
         return Some("No ticket".to_owned());
     };
-    let token = unescape(token);
     let (id, secret) = token.rsplit_once('=').unwrap_or((&token, ""));
     let known = id == cluster.options.token_id && !cluster.with_faults(|faults| faults.revoked(name, path));
     if known && secret == cluster.token_secret() {
@@ -34,6 +55,39 @@ pub(crate) fn problem(cluster: &Cluster, entry: usize, path: &str, headers: &Hea
         let printable = |text: &str| text.chars().filter(|c| c.is_ascii_graphic()).collect::<String>();
         format!("no such token '{}' for user '{}'", printable(token), printable(user))
     })
+}
+
+/// What is wrong with a ticket. `csrf` is what stands beside it, where something has to.
+fn problem_of_ticket(
+    cluster: &Cluster,
+    entry: usize,
+    path: &str,
+    ticket: &str,
+    csrf: Option<Option<&str>>,
+) -> Option<String> {
+    let (name, now) = (cluster.node_name(entry), cluster.time.now());
+    let revoked = cluster.with_faults(|faults| faults.revoked(name, path));
+    let Some(user) = cluster.tickets.user_of(ticket, now).filter(|_| !revoked) else {
+        let is_generic = cluster.with_model(|model| model.nodes[entry].version.has_generic_login_error());
+        let reason = if is_generic {
+            "Authentication failed!"
+        } else {
+            "permission denied - invalid PVE ticket"
+        };
+        return Some(reason.to_owned());
+    };
+    let is_missing = csrf.is_some_and(|token| !cluster.tickets.is_csrf_token(token.unwrap_or_default(), &user, now));
+    is_missing.then(|| "Permission denied - invalid csrf token".to_owned())
+}
+
+/// The value of a cookie, or of what is written like one, without its escapes.
+fn value(header: &str, key: &str) -> Option<String> {
+    let mut starts = header
+        .match_indices(key)
+        .map(|(at, _)| at)
+        .filter(|at| *at == 0 || header.as_bytes()[at - 1].is_ascii_whitespace());
+    let rest = header.get(starts.next()? + key.len()..)?.strip_prefix(['=', ' '])?;
+    Some(unescape(rest.split(';').next().unwrap_or_default())).filter(|value| !value.is_empty())
 }
 
 /// Replaces `%XX`; what is no escape stays as it is.

@@ -15,6 +15,7 @@ use crate::{
     clock::{Milliseconds, SimulatedTime, milliseconds},
     faults::ActiveFaults,
     model::{Events, Model, lost_nodes},
+    tickets::Tickets,
     view::View,
 };
 
@@ -49,6 +50,8 @@ pub(crate) struct Cluster {
     state: Mutex<State>,
     changes: watch::Sender<u64>,
     token_secret: Mutex<String>,
+    password: Mutex<String>,
+    pub(crate) tickets: Tickets,
 }
 
 impl Cluster {
@@ -64,6 +67,8 @@ impl Cluster {
         };
         Self {
             token_secret: Mutex::new(options.token_secret.clone()),
+            password: Mutex::new(options.password.clone()),
+            tickets: Tickets::default(),
             options,
             time,
             calls: Calls::default(),
@@ -81,6 +86,15 @@ impl Cluster {
 
     pub(crate) fn set_token_secret(&self, secret: String) {
         *self.token_secret.lock().unwrap_or_else(PoisonError::into_inner) = secret;
+    }
+
+    /// The user's password as it is now.
+    pub(crate) fn password(&self) -> String {
+        self.password.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_password(&self, password: String) {
+        *self.password.lock().unwrap_or_else(PoisonError::into_inner) = password;
     }
 
     pub(crate) fn node_name(&self, node: usize) -> &str {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use hyper::HeaderMap;
 
 use crate::{
@@ -21,6 +22,8 @@ pub(crate) struct Received {
     pub(crate) path: String,
     pub(crate) query: Option<String>,
     pub(crate) has_body: bool,
+    /// What a form in the body holds.
+    pub(crate) form: Bytes,
     pub(crate) headers: HeaderMap,
 }
 
@@ -61,7 +64,7 @@ pub(crate) async fn answer(cluster: &Arc<Cluster>, entry: usize, request: &Recei
     if !request.path.starts_with("/api2/json/") {
         return Some(undamaged(Reply::bare(404, format!("no such file '{}'", request.path))));
     }
-    if let Some(reason) = authentication::problem(cluster, entry, path, &request.headers) {
+    if let Some(reason) = authentication::problem(cluster, entry, &request.method, path, &request.headers) {
         tokio::time::sleep(cluster.options.unauthorized_delay).await;
         return Some(undamaged(Reply::bare(401, reason)));
     }
@@ -72,7 +75,7 @@ pub(crate) async fn answer(cluster: &Arc<Cluster>, entry: usize, request: &Recei
             version,
         )));
     };
-    let call = Call::new(route, path, request.query.as_deref());
+    let call = Call::new(route, path, request.query.as_deref(), &request.form);
     let node = match call.parameter("node") {
         None => entry,
         Some(name) => match cluster
@@ -102,7 +105,8 @@ fn note(cluster: &Cluster, entry: usize, request: &Received, template: &str) {
         .as_ref()
         .map(|query| format!("?{query}"))
         .unwrap_or_default();
-    let headers = request.headers.iter().filter(|(name, _)| *name != "authorization");
+    let headers = request.headers.iter();
+    let headers = headers.filter(|(name, _)| !authentication::HEADERS.contains(&name.as_str()));
     let headers =
         headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let last = LastRequest {
@@ -175,9 +179,18 @@ async fn execute(cluster: &Arc<Cluster>, node: usize, call: &Call<'_>) -> Outcom
     let answer = match call.endpoint.answer {
         Answer::One(render) => api::body(cluster, node, call, permitted, render).map(|body| Reply::json(vec![body])),
         Answer::EveryNode(render) => fan_out::answer(cluster, node, call, render).await,
+        Answer::Login => log_in(cluster, node, call).await,
         Answer::Agent(command) => agent::answer(cluster, node, call, permitted, command, asks_agent).await,
     };
     Outcome::Answered(answer.unwrap_or_else(|refusal| Reply::refusal(&refusal, version)))
+}
+
+async fn log_in(cluster: &Cluster, node: usize, call: &Call<'_>) -> Result<Reply, Refusal> {
+    let body = api::log_in(cluster, node, |name| call.query(name).map(str::to_owned));
+    if body.as_ref().is_err_and(|refusal| refusal.status == 401) {
+        tokio::time::sleep(cluster.options.unauthorized_delay).await;
+    }
+    Ok(Reply::json(vec![Bytes::from(body?)]))
 }
 
 /// Lets pass what a call costs; false if it never ends.
@@ -211,9 +224,7 @@ fn damage(cluster: &Cluster, node: usize, path: &str, mut reply: Reply) -> (Repl
     let name = cluster.node_name(node);
     cluster.with_faults(|faults| {
         if faults.garbage(name, path) {
-            reply.body = vec![bytes::Bytes::from_static(
-                b"<html>\n{\"data\":[{]} this is no JSON \xff\xfe\n",
-            )];
+            reply.body = vec![Bytes::from_static(b"<html>\n{\"data\":[{]} this is no JSON \xff\xfe\n")];
         }
         let damage = Damage {
             truncated: faults.truncated(name, path),
@@ -225,9 +236,10 @@ fn damage(cluster: &Cluster, node: usize, path: &str, mut reply: Reply) -> (Repl
 }
 
 impl<'a> Call<'a> {
-    fn new(route: Route<'a>, path: &'a str, query: Option<&str>) -> Self {
-        let query = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
-            .into_owned()
+    fn new(route: Route<'a>, path: &'a str, query: Option<&str>, form: &[u8]) -> Self {
+        let query = [query.unwrap_or_default().as_bytes(), form]
+            .into_iter()
+            .flat_map(|part| url::form_urlencoded::parse(part).into_owned())
             .collect();
         Self {
             endpoint: route.endpoint,

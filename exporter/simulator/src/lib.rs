@@ -37,6 +37,7 @@ mod random;
 mod reply;
 mod simulator;
 mod task_log;
+mod tickets;
 mod tls;
 mod transport;
 mod version;

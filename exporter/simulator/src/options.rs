@@ -23,6 +23,12 @@ pub struct Options {
     pub token_id: String,
     /// The secret of the API token at the start.
     pub token_secret: String,
+    /// The user, `USER@REALM`, who may log in with a password.
+    pub user: String,
+    /// The user's password at the start.
+    pub password: String,
+    /// The user has a second factor.
+    pub second_factor: bool,
     /// How long PVE lets a refused login wait.
     pub unauthorized_delay: Duration,
     /// How long it takes until a node learns that another one cannot be reached (595).
@@ -58,6 +64,8 @@ pub struct Options {
     pub agent_timeout: Duration,
     /// The token has `VM.Monitor`, which no auditor has and without which versions before 9 ask no agent.
     pub monitors_guests: bool,
+    /// A QDevice votes beside the nodes, and is connected.
+    pub qdevice: bool,
     /// Ceph on up to three nodes, the last ones. One of its disks is down.
     pub ceph: bool,
     /// A lively cluster: guests start, stop and migrate, backups run, a storage fails now and then. Something is always
@@ -80,6 +88,9 @@ impl Default for Options {
             name: "simulated".to_owned(),
             token_id: "prometheus@pve!exporter".to_owned(),
             token_secret: "3f2b6a94-5d1c-4e0e-9a57-70c1d2b8e6f4".to_owned(),
+            user: "prometheus@pve".to_owned(),
+            password: "battery +%41&=; stäple".to_owned(),
+            second_factor: false,
             unauthorized_delay: Duration::from_secs(3),
             dead_node_delay: Duration::from_secs(3),
             hung_node_delay: Duration::from_secs(30),
@@ -97,6 +108,7 @@ impl Default for Options {
             agent_silence: Duration::from_secs(3),
             agent_timeout: Duration::from_secs(5),
             monitors_guests: false,
+            qdevice: false,
             ceph: false,
             events: false,
         }

@@ -161,6 +161,28 @@ impl Simulator {
         self.cluster.set_token_secret(secret.into());
     }
 
+    /// The user who may log in.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.cluster.options.user
+    }
+
+    /// The user's password.
+    #[must_use]
+    pub fn password(&self) -> String {
+        self.cluster.password()
+    }
+
+    /// Gives the user another password. Tickets hold as long as before.
+    pub fn set_password(&self, password: impl Into<String>) {
+        self.cluster.set_password(password.into());
+    }
+
+    /// Refuses every ticket there is from now on, as when the key that signs them is replaced.
+    pub fn forget_tickets(&self) {
+        self.cluster.tickets.forget();
+    }
+
     /// The simulated time.
     #[must_use]
     pub fn now(&self) -> SystemTime {

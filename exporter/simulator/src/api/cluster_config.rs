@@ -35,9 +35,21 @@ fn nodes(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The simulated cluster has none.
-fn qdevice(_: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
+/// What the daemon of the QDevice says; nothing where none runs.
+fn qdevice(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
     json.begin_object();
+    if scene.cluster.options.qdevice {
+        for (key, value) in [
+            ("Algorithm", "Fifty-Fifty split"),
+            ("Echo reply", "Yes"),
+            ("Model", "Net"),
+            ("QNetd host", "192.0.2.10:5403"),
+            ("State", "Connected"),
+            ("Tie-breaker", "Node with lowest node ID"),
+        ] {
+            json.string_field(key, value);
+        }
+    }
     json.end_object();
     Ok(())
 }

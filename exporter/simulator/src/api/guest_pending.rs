@@ -32,30 +32,36 @@ fn render(scene: &Scene<'_>, json: &mut Json, kind: GuestKind) -> Result<(), Ref
         json.string_field("key", &key);
         write(json, "value", &value);
         if let Some(change) = changes.remove(&key) {
-            write_change(json, change, matches!(value, Setting::Number(_)));
+            write_change(json, change, Some(&value));
         }
         json.end_object();
     }
     for (key, change) in changes {
         json.begin_row();
         json.string_field("key", &key);
-        write_change(json, change, false);
+        write_change(json, change, None);
         json.end_object();
     }
     json.end_list();
     Ok(())
 }
 
-/// Writes what becomes of a value that is a number, or is not.
-fn write_change(json: &mut Json, change: Option<String>, is_number: bool) {
-    let Some(text) = change else {
-        return json.integer_field("delete", 1);
-    };
-    let number = text.parse().ok().filter(|_| is_number);
-    write(json, "pending", &number.map_or(Setting::Text(text), Setting::Number));
+/// Writes what becomes of a value.
+fn write_change(json: &mut Json, change: Option<String>, now: Option<&Setting>) {
+    match change {
+        None => json.integer_field("delete", 1),
+        Some(text) => write(json, "pending", &changed(text, now)),
+    }
 }
 
-fn write(json: &mut Json, key: &str, value: &Setting) {
+/// What becomes of a value: a number where it is one.
+pub(super) fn changed(text: String, now: Option<&Setting>) -> Setting {
+    let is_number = matches!(now, Some(Setting::Number(_)));
+    let number = text.parse().ok().filter(|_| is_number);
+    number.map_or(Setting::Text(text), Setting::Number)
+}
+
+pub(super) fn write(json: &mut Json, key: &str, value: &Setting) {
     match value {
         Setting::Number(number) => json.integer_field(key, *number),
         Setting::Text(text) => json.string_field(key, text),

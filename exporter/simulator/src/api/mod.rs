@@ -1,6 +1,7 @@
 //! The endpoints of the API: one file each, and the table of them all.
 
 mod access_permissions;
+mod access_ticket;
 mod access_users;
 mod apt_versions;
 mod ceph;
@@ -20,6 +21,7 @@ mod cluster_status;
 mod cluster_tasks;
 mod firewall_options;
 mod guest_agent;
+mod guest_config;
 mod guest_pending;
 mod guest_snapshot;
 mod machine_monitor;
@@ -33,6 +35,7 @@ mod node_network;
 mod node_pci;
 mod node_qemu;
 mod node_replication;
+mod node_replication_status;
 mod node_services;
 mod node_status;
 mod node_subscription;
@@ -46,6 +49,7 @@ mod storage_config;
 mod storage_content;
 mod version;
 
+pub(crate) use access_ticket::log_in;
 pub(crate) use guest_agent::AgentCommand;
 
 use bytes::Bytes;
@@ -63,6 +67,7 @@ use crate::{
 /// Every endpoint that the simulator knows. Others are answered as PVE answers a path that does not exist.
 const ENDPOINTS: &[&Endpoint] = &[
     &access_permissions::ENDPOINT,
+    &access_ticket::ENDPOINT,
     &access_users::ENDPOINT,
     &ceph::CLUSTER_STATUS,
     &ceph::OSDS,
@@ -87,6 +92,8 @@ const ENDPOINTS: &[&Endpoint] = &[
     &firewall_options::CLUSTER,
     &firewall_options::NODE,
     &guest_agent::INDEX,
+    &guest_config::CONTAINER,
+    &guest_config::MACHINE,
     &guest_pending::CONTAINER,
     &guest_pending::MACHINE,
     &guest_snapshot::CONTAINER,
@@ -102,6 +109,7 @@ const ENDPOINTS: &[&Endpoint] = &[
     &node_pci::ENDPOINT,
     &node_qemu::ENDPOINT,
     &node_replication::ENDPOINT,
+    &node_replication_status::ENDPOINT,
     &node_services::ENDPOINT,
     &node_status::ENDPOINT,
     &node_subscription::ENDPOINT,
@@ -175,6 +183,8 @@ pub(crate) enum Answer {
     EveryNode(Render),
     /// A guest agent at the node that executes the call.
     Agent(&'static AgentCommand),
+    /// Whoever checks passwords.
+    Login,
 }
 
 /// Writes what an endpoint has to say.

@@ -48,7 +48,7 @@ pub enum FaultKind {
     Garbage,
     /// `no-permission`: the token has no rights: 403, or a 200 with fewer rows, as PVE does.
     NoPermission,
-    /// `revoked`: the token does not exist any more: 401.
+    /// `revoked`: the token does not exist any more, nor does the user: 401.
     Revoked,
     /// `qmp-timeout` or `qmp-timeout=VMID`: QEMU does not answer its node: disk counters of running guests are 0, and what
     /// only QEMU knows is missing from lists.

@@ -1,7 +1,9 @@
 //! One client connection: TLS, HTTP/1.1, keep-alive limits.
 
 use std::{
+    future::poll_fn,
     io,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -9,8 +11,9 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use hyper::{
-    Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     body::{Body, Incoming},
     ext::ReasonPhrase,
     header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, PRAGMA, SERVER},
@@ -23,6 +26,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::body::{AtEnd, ReplyBody};
 use crate::{cluster::Cluster, dispatch, dispatch::Received, reply::Reply};
+
+/// The longest form that PVE reads.
+const LONGEST_FORM: usize = 512 * 1024;
 
 /// When the connection last did something, and whether it is to be closed.
 #[derive(Debug)]
@@ -125,19 +131,40 @@ pub(super) async fn serve(cluster: Arc<Cluster>, node: usize, stream: TcpStream,
     }
 }
 
+/// Reads the body of a request, which may be no longer than PVE allows.
+async fn read(body: &mut Incoming) -> io::Result<Bytes> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+        if bytes.len() > LONGEST_FORM {
+            return Err(io::Error::other("for data too large"));
+        }
+    }
+    Ok(bytes.into())
+}
+
 async fn respond(
     cluster: &Arc<Cluster>,
     node: usize,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     activity: &Arc<Activity>,
     last: bool,
 ) -> io::Result<Response<ReplyBody<ResponseEnd>>> {
     activity.set_idle(None);
+    let has_body = request.body().size_hint().exact() != Some(0);
+    let form = if request.method() == Method::POST && has_body {
+        read(request.body_mut()).await?
+    } else {
+        Bytes::new()
+    };
     let received = Received {
         method: request.method().as_str().to_owned(),
         path: request.uri().path().to_owned(),
         query: request.uri().query().map(str::to_owned),
-        has_body: request.body().size_hint().exact() != Some(0),
+        has_body,
+        form,
         headers: request.headers().clone(),
     };
     let answer = dispatch::answer(cluster, node, &received).await;

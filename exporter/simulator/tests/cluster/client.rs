@@ -48,6 +48,10 @@ impl Answer {
             .map(|(_, value)| value.as_str())
     }
 
+    pub(crate) fn data(&self) -> Value {
+        self.json()["data"].take()
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.status_line))
     }
@@ -115,6 +119,19 @@ impl Connection {
         ))
     }
 
+    /// Posts a form.
+    pub(crate) async fn post(&mut self, path: &str, form: &str) -> io::Result<Answer> {
+        let length = format!(
+            "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
+            form.len()
+        );
+        // The body follows the empty line that ends the head.
+        self.write("POST", path, &length).await?;
+        self.stream.write_all(form.as_bytes()).await?;
+        self.stream.flush().await?;
+        self.answer().await
+    }
+
     async fn write(&mut self, method: &str, path: &str, more_headers: &str) -> io::Result<()> {
         let authorization = self
             .authorization
@@ -129,19 +146,29 @@ impl Connection {
     /// Sends a request and reads the answer; fails if the body ends early.
     pub(crate) async fn send(&mut self, method: &str, path: &str, more_headers: &str) -> io::Result<Answer> {
         self.write(method, path, more_headers).await?;
+        if method != "HEAD" {
+            return self.answer().await;
+        }
+        let (status_line, headers) = self.head().await?;
+        Ok(Answer {
+            status_line,
+            headers,
+            body: Vec::new(),
+        })
+    }
+
+    async fn answer(&mut self) -> io::Result<Answer> {
         let (status_line, headers) = self.head().await?;
         let mut answer = Answer {
             status_line,
             headers,
             body: Vec::new(),
         };
-        if method != "HEAD" {
-            let length: usize = answer
-                .header("content-length")
-                .map_or(0, |length| length.parse().unwrap());
-            answer.body.resize(length, 0);
-            self.stream.read_exact(&mut answer.body).await?;
-        }
+        let length: usize = answer
+            .header("content-length")
+            .map_or(0, |length| length.parse().unwrap());
+        answer.body.resize(length, 0);
+        self.stream.read_exact(&mut answer.body).await?;
         Ok(answer)
     }
 

@@ -6,7 +6,7 @@ use pve_simulator::{AgentMix, GuestKind, Options, Simulator};
 use serde_json::Value;
 
 use crate::{
-    client::{quick, rows},
+    client::{get, quick, rows},
     recorded::{assert_rows_agree, recorded, recorded_rows},
 };
 
@@ -121,6 +121,45 @@ async fn a_configuration_can_be_set() {
         (None, &1.into())
     );
     assert_ne!(before["digest"], after["digest"]);
+}
+
+#[tokio::test]
+async fn a_configuration_is_what_the_next_start_brings() {
+    let simulator = cluster().await;
+    let bodies = ["qemu__100", "qemu__101", "qemu__102", "lxc__200", "lxc__201"];
+    let known = bodies.map(|name| recorded(&format!("nodes__pve1__{name}__config"))["data"].take());
+    let known = known.iter().flat_map(|body| body.as_object().unwrap());
+    let known: BTreeMap<_, _> = known.map(|(key, value)| (key.as_str(), value.is_string())).collect();
+    simulator.set_guest(100, |guest| {
+        guest.startup = Some("order=7".to_owned());
+        guest.pending = [
+            ("cores".to_owned(), Some("8".to_owned())),
+            ("net7".to_owned(), Some("virtio,bridge=vmbr0".to_owned())),
+            ("startup".to_owned(), None),
+        ]
+        .into();
+    });
+    for guest in simulator.guests() {
+        let kind = guest.kind.as_str();
+        let path = format!("/nodes/{}/{kind}/{}/config", guest.node, guest.vmid);
+        let next = get(&simulator, "pve1", &path).await.data();
+        let now = get(&simulator, "pve1", &format!("{path}?current=1")).await.data();
+        for (key, value) in next.as_object().unwrap() {
+            // The memory of a machine is a string, that of a container is not.
+            if let Some(is_string) = known.get(key.as_str()).filter(|_| key != "memory") {
+                assert_eq!(value.is_string(), *is_string, "{key} = {value}");
+            }
+        }
+        if guest.vmid == 100 {
+            assert_eq!(
+                (&next["cores"], &next["net7"]),
+                (&8.into(), &"virtio,bridge=vmbr0".into())
+            );
+            assert_eq!((next.get("startup"), &now["startup"]), (None, &"order=7".into()));
+            assert_eq!(now.get("net7"), None);
+        }
+        assert_eq!(next["digest"], now["digest"]);
+    }
 }
 
 #[tokio::test]

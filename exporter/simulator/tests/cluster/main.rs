@@ -34,6 +34,7 @@ mod shape;
 mod storage_health;
 #[cfg(test)]
 mod tasks;
+mod tickets;
 #[cfg(test)]
 mod transport;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     client::{get, quick, row, rows},
-    recorded::{assert_rows_agree, recorded_rows},
+    recorded::{assert_rows_agree, recorded, recorded_rows},
 };
 
 const JOBS: &str = "/cluster/replication";
@@ -43,6 +43,29 @@ async fn bodies_have_the_keys_and_types_of_pve() {
     assert_rows_agree("states", &known, &states, |_| String::new());
     assert_eq!(states.len(), jobs.len());
     assert_eq!(simulator.replications().len(), jobs.len());
+}
+
+#[tokio::test]
+async fn a_job_tells_its_state_alone_as_in_the_list() {
+    let simulator = Simulator::start(quick()).await.unwrap();
+    assert!(simulator.fail_replication("106-0"));
+    // In the recording, too, each is the row of the list.
+    for row in recorded_rows("nodes__pve1__replication") {
+        let alone = recorded(&format!(
+            "nodes__pve1__replication__{}__status",
+            row["id"].as_str().unwrap()
+        ));
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&alone["data"]), keys(&row));
+    }
+    for job in states(&simulator).await {
+        let (node, id) = (job["source"].as_str().unwrap(), job["id"].as_str().unwrap());
+        let path = format!("/nodes/{node}/replication/{id}/status");
+        let state = get(&simulator, "pve1", &path).await.data();
+        assert_eq!(state, job);
+    }
+    let unknown = get(&simulator, "pve1", "/nodes/pve1/replication/9999-0/status").await;
+    assert_eq!(unknown.status(), 500);
 }
 
 #[tokio::test]

@@ -17,6 +17,17 @@ async fn votes_are_told_as_recorded() {
     });
     let qdevice = get(&simulator, "pve1", "/cluster/config/qdevice").await.json();
     assert_eq!(qdevice, recorded("cluster__config__qdevice"));
+    let with_device = Simulator::start(Options {
+        qdevice: true,
+        ..quick()
+    });
+    let device = get(&with_device.await.unwrap(), "pve1", "/cluster/config/qdevice")
+        .await
+        .data();
+    assert_eq!(
+        (&device["Model"], &device["State"]),
+        (&"Net".into(), &"Connected".into())
+    );
     let alone = Simulator::start(Options {
         standalone: true,
         nodes: 1,

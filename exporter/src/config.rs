@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::compat;
+use crate::compat::config::Modules;
+use crate::compat::drop_in::Switches;
 use crate::sources::name::SourceName;
 
 mod cluster;
@@ -24,6 +27,7 @@ mod schema;
 mod secret;
 mod settings;
 mod token_id;
+mod user_id;
 
 pub use cluster::Cluster;
 pub use endpoint::{UrlError, parse_endpoint};
@@ -33,11 +37,13 @@ pub use guest_telemetry::{GuestTelemetry, SocketName};
 pub use guests::{GuestFilter, GuestKind, GuestSelector, VmidRange, VmidRangeError};
 pub use problem::{ConfigError, Place, Problem};
 pub use reference::reference;
-pub use secret::{Secret, SecretError, TokenFile, TokenSource};
+pub use secret::{Secret, SecretError, SecretFile, SecretSource};
 pub use settings::{
-    DEFAULT_PORT, GuestAgentSocket, Log, LogFormat, LogLevel, MOST_FAILED_TASKS, Metrics, Scrape, SourceSettings, Web,
+    DEFAULT_PORT, GuestAgentSocket, Log, LogFormat, LogLevel, MOST_FAILED_TASKS, Metrics, Scrape, SourceSettings, Tls,
+    Web,
 };
 pub use token_id::{TokenId, TokenIdError};
+pub use user_id::{Caller, UserId, UserIdError};
 
 /// The file that is read when none is named.
 pub const DEFAULT_PATH: &str = "/etc/pve-exporter/config.toml";
@@ -69,6 +75,10 @@ pub struct Config {
     pub guest_telemetry: GuestTelemetry,
     /// The clusters, by the value of the label `pve_cluster`.
     pub clusters: BTreeMap<String, Cluster>,
+    /// The modules of a `pve.yml` or of the variables `PVE_*`, which take the place of clusters.
+    pub modules: Option<Modules>,
+    /// What the flags of prometheus-pve-exporter switch on and off for `/pve`.
+    pub switches: Switches,
 }
 
 /// Where the configuration is read from.
@@ -76,8 +86,11 @@ pub struct Config {
 /// The environment is passed in, so that nothing else in the program depends on it.
 #[derive(Clone, Default)]
 pub struct LoadOptions {
-    /// The value of `--config.file`; [`DEFAULT_PATH`] when absent, which need not exist.
+    /// The value of `--config.file`; [`DEFAULT_PATH`] when absent, which need not exist. A `.yml` or `.yaml` is that of
+    /// prometheus-pve-exporter.
     pub file: Option<PathBuf>,
+    /// The value of `--compat.config.file`, a configuration of prometheus-pve-exporter.
+    pub compat_file: Option<PathBuf>,
     /// The environment, as names and values.
     pub environment: Vec<(String, String)>,
     /// The value of `--web.listen-address`.
@@ -86,6 +99,29 @@ pub struct LoadOptions {
     pub log_level: Option<String>,
     /// The value of `--log.format`.
     pub log_format: Option<String>,
+    /// The values of `--server.certfile` and `--server.keyfile`.
+    pub tls: Option<Tls>,
+    /// The values of `--collector.*`.
+    pub switches: Switches,
+}
+
+impl LoadOptions {
+    /// The configuration of prometheus-pve-exporter that is to be read, if it is that and not the exporter's own: because a flag
+    /// says so, or because where no flag names a file, there is only that one.
+    fn pve_yml(&self) -> Option<PathBuf> {
+        let is_yaml = |path: &PathBuf| {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            matches!(extension, Some("yml" | "yaml"))
+        };
+        if let Some(file) = self.compat_file.as_ref().or(self.file.as_ref()) {
+            return (self.compat_file.is_some() || is_yaml(file)).then(|| file.clone());
+        }
+        let variable = |matches: fn(&str) -> bool| self.environment.iter().any(|(name, _)| matches(name));
+        let own = layers::any_default_file() || variable(|name| name.starts_with("PVE_EXPORTER_CLUSTERS"));
+        let default = PathBuf::from(compat::config::DEFAULT_PATH);
+        let theirs = variable(|name| name == compat::config::USER) || default.exists();
+        (!own && theirs).then_some(default)
+    }
 }
 
 /// How one source is read at one cluster.
@@ -108,10 +144,26 @@ impl Config {
     /// because what they conceal would cause misleading further ones.
     pub fn load(options: &LoadOptions) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
-        let layers = layers::Layers::read(options, &mut problems);
+        let pve_yml = options.pve_yml();
+        let mut options = options.clone();
+        if pve_yml.is_some()
+            && let Some(address) = options
+                .web_listen_address
+                .as_deref()
+                .and_then(compat::config::named_address)
+        {
+            options.web_listen_address = Some(address.to_string());
+        }
+        let options = &options;
+        let layers = layers::Layers::read(options, pve_yml.is_none(), &mut problems);
         ConfigError::unless_empty(problems)?;
-        let (config, problems) = resolve::Resolver::new(&layers, options).resolve();
+        let modules = pve_yml
+            .map(|path| Modules::load(&path, &options.environment))
+            .transpose()?;
+        let (mut config, problems) = resolve::Resolver::new(&layers, options, modules).resolve();
         ConfigError::unless_empty(problems)?;
+        config.web.tls.clone_from(&options.tls);
+        config.switches = options.switches.clone();
         Ok(config)
     }
 
@@ -123,9 +175,15 @@ impl Config {
     pub fn check_secrets(&self) -> Result<(), ConfigError> {
         let problems = self.clusters.iter().filter_map(|(name, cluster)| {
             let error = cluster.secret().err()?;
-            let (key, place) = match &cluster.token {
-                TokenSource::File(file) => (file.key, file.place.clone()),
-                TokenSource::Environment { variable, .. } => ("token", Place::Variable(variable.clone())),
+            let (key, place) = match &cluster.secret {
+                SecretSource::File(file) => (file.key, file.place.clone()),
+                SecretSource::Environment { variable, .. } => {
+                    let key = match cluster.caller {
+                        Caller::Token(_) => "token",
+                        Caller::User(_) => "password",
+                    };
+                    (key, Place::Variable(variable.clone()))
+                }
             };
             Some(Problem::new(place, keys::dotted(&["clusters", name, key]), error))
         });

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use pve_exporter::clock::Clock;
-use pve_exporter::config::{Cluster, Config, Metrics, Secret, SourceSettings, TokenSource, parse_endpoint};
+use pve_exporter::config::{Cluster, Config, Metrics, Secret, SecretSource, SourceSettings, parse_endpoint};
 use pve_exporter::scrape::Exporter;
 use pve_exporter::sources::name::SourceName;
 use pve_simulator::{FAULT_NAMES, Fault, Options, Simulator};
@@ -84,7 +84,7 @@ fn configuration(simulator: &Simulator) -> Result<Config, String> {
         .map(|url| parse_endpoint(url))
         .collect::<Result<_, _>>();
     let token_id = simulator.token_id().parse().map_err(|error| format!("{error}"))?;
-    let token = TokenSource::Environment {
+    let token = SecretSource::Environment {
         variable: "demo".to_owned(),
         secret: Secret::new(simulator.token_secret()),
     };

@@ -5,6 +5,7 @@
 
 pub mod backfill;
 pub mod clock;
+pub mod compat;
 pub mod config;
 pub mod estimate;
 pub mod metrics;

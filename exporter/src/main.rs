@@ -22,7 +22,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[cfg(feature = "demo")]
 mod demo;
+mod flags;
 mod opener;
+
+use flags::Flags;
 
 /// Prometheus exporter for Proxmox VE clusters. Without a command it serves /metrics.
 #[derive(Parser)]
@@ -36,7 +39,7 @@ struct Arguments {
 
 #[derive(Args)]
 struct Options {
-    /// The configuration file; conf.d/*.toml beside it is read as well [default: /etc/pve-exporter/config.toml]
+    /// The configuration file; conf.d/*.toml beside it is read as well [default: /etc/pve-exporter/config.toml]. A .yml is that of prometheus-pve-exporter
     #[arg(long = "config.file", value_name = "PATH", global = true)]
     config_file: Option<PathBuf>,
     /// The address to serve on [default: [::]:9221; of the demo 127.0.0.1:9221]
@@ -48,6 +51,8 @@ struct Options {
     /// logfmt or json [default: logfmt]
     #[arg(long = "log.format", value_name = "FORMAT", global = true)]
     log_format: Option<String>,
+    #[command(flatten)]
+    drop_in: Flags,
 }
 
 #[derive(Subcommand)]
@@ -118,6 +123,9 @@ impl Options {
             web_listen_address: self.listen_address.clone(),
             log_level: self.log_level.clone(),
             log_format: self.log_format.clone(),
+            compat_file: self.drop_in.compat_file.clone(),
+            tls: self.drop_in.tls.clone(),
+            switches: self.drop_in.switches.clone(),
         })?;
         config.check_secrets()?;
         Ok(config)
@@ -237,6 +245,9 @@ async fn run(options: Options) -> ExitCode {
         Err(error) => return misconfigured(&error),
     };
     start_logging(&config.log);
+    if let Some(Err(error)) = config.web.tls.as_ref().map(server::tls::acceptor) {
+        return misconfigured(&error);
+    }
     let addresses = config.web.listen_address.clone();
     let (clock, settings) = (Clock::default(), &config.guest_telemetry);
     let telemetry = settings.enabled.then(|| Telemetry::start(settings, clock.clone()));

@@ -9,6 +9,9 @@ use thiserror::Error;
 use url::Url;
 
 use crate::clock::Clock;
+use crate::compat::drop_in::{DropIn, Refusal};
+use crate::compat::parameters::Parameters;
+use crate::compat::text::Page;
 use crate::config::{Config, ConfigError};
 use crate::metrics::exposition::{Exposition, Format, Rows, Section};
 use crate::metrics::labels::Identity;
@@ -58,13 +61,14 @@ pub struct StartError {
 struct Loaded {
     config: Arc<Config>,
     clusters: BTreeMap<String, Arc<ClusterSources>>,
+    drop_in: DropIn,
     at: f64,
 }
 
 /// The exporter: the clusters of one configuration, and what it counts of its own work.
 pub struct Exporter {
     clock: Clock,
-    own: Own,
+    own: Arc<Own>,
     loaded: RwLock<Arc<Loaded>>,
     configuration_ok: AtomicBool,
     ready: AtomicBool,
@@ -91,8 +95,8 @@ impl Exporter {
         clock: Clock,
         telemetry: Option<Arc<Telemetry>>,
     ) -> Result<Arc<Self>, StartError> {
-        let own = Own::default();
-        let loaded = load(config, &clock, &own, &BTreeMap::new())?;
+        let own = Arc::new(Own::default());
+        let loaded = load(config, &clock, &own, None)?;
         Ok(Arc::new(Self {
             clock,
             own,
@@ -151,9 +155,11 @@ impl Exporter {
 
     /// Retries what has failed, as long as somebody scrapes. To be called about once a second.
     pub fn retry(&self) {
-        for cluster in self.loaded().clusters.values() {
+        let loaded = self.loaded();
+        for cluster in loaded.clusters.values() {
             cluster.retry();
         }
+        loaded.drop_in.retry();
     }
 
     /// Takes over a new configuration; a broken one leaves the old in use. Clusters that did not change keep their data.
@@ -161,7 +167,7 @@ impl Exporter {
         let old = self.loaded();
         let outcome = config
             .map_err(|error| error.to_string())
-            .and_then(|config| load(config, &self.clock, &self.own, &old.clusters).map_err(|error| error.to_string()));
+            .and_then(|config| load(config, &self.clock, &self.own, Some(&old)).map_err(|error| error.to_string()));
         match outcome {
             Ok(loaded) => {
                 let (new, before) = (&loaded.config, &old.config);
@@ -186,6 +192,14 @@ impl Exporter {
         self.loaded().clusters.keys().cloned().collect()
     }
 
+    /// Answers a scrape of `/pve`, waiting for PVE no longer than `wait`.
+    ///
+    /// # Errors
+    /// As [`DropIn::scrape`].
+    pub async fn scrape_pve(&self, parameters: &Parameters, wait: Duration) -> Result<Page, Refusal> {
+        self.loaded().drop_in.scrape(parameters, wait).await
+    }
+
     /// Refreshes what `request` needs and puts its answer together.
     ///
     /// # Errors
@@ -205,7 +219,9 @@ impl Exporter {
             .iter()
             .map(|cluster| cluster.rows(&request.selection, &loaded.config.metrics))
             .collect();
-        let names: Vec<_> = clusters.iter().map(|cluster| cluster.name()).collect();
+        let modules = loaded.drop_in.module_names();
+        let names = clusters.iter().map(|cluster| cluster.name());
+        let names: Vec<_> = names.chain(modules.iter().map(String::as_str)).collect();
         let guests = self.guest_rows(&loaded, &clusters, &request.selection);
         self.own.scraped(started.elapsed());
         Ok(self.exposition(&loaded, &names, &rows, guests, request.format))
@@ -302,12 +318,10 @@ fn chosen(loaded: &Loaded, names: &[String]) -> Result<Vec<Arc<ClusterSources>>,
     names.into_iter().map(find).collect()
 }
 
-fn load(
-    config: Config,
-    clock: &Clock,
-    own: &Own,
-    before: &BTreeMap<String, Arc<ClusterSources>>,
-) -> Result<Loaded, StartError> {
+fn load(config: Config, clock: &Clock, own: &Arc<Own>, before: Option<&Loaded>) -> Result<Loaded, StartError> {
+    for warning in config.modules.iter().flat_map(|modules| &modules.warnings) {
+        tracing::warn!("{warning}");
+    }
     let mut clusters = BTreeMap::new();
     for (name, cluster) in &config.clusters {
         if cluster.insecure_skip_verify {
@@ -321,10 +335,13 @@ fn load(
             cluster: name.clone(),
             problem,
         })?;
-        let kept = before.get(name).filter(|old| old.settings() == fresh.settings());
+        let kept = before
+            .and_then(|before| before.clusters.get(name))
+            .filter(|old| old.settings() == fresh.settings());
         clusters.insert(name.clone(), kept.map_or_else(|| Arc::new(fresh), Arc::clone));
     }
     Ok(Loaded {
+        drop_in: DropIn::new(&config, &clusters, clock, own, before.map(|before| &before.drop_in)),
         config: Arc::new(config),
         clusters,
         at: clock.unix_seconds(),

@@ -18,11 +18,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 
+use crate::compat::drop_in::Refusal;
+use crate::compat::parameters::Parameters;
+use crate::compat::text::CONTENT_TYPE as CONTENT_TYPE_OF_PVE;
 use crate::metrics::exposition::{Exposition, Format};
 use crate::scrape::{Exporter, ScrapeRequest};
 
@@ -30,6 +35,7 @@ mod body;
 mod guests;
 mod negotiation;
 mod parameters;
+pub mod tls;
 
 use body::ExpositionBody;
 
@@ -46,6 +52,9 @@ const MAX_HEADERS: usize = 64;
 /// How long a client may take to send a request's head, and may stay idle between two requests: a little longer than the usual
 /// interval between scrapes, so that Prometheus keeps its connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long a client may take to agree on encryption.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client may refuse to take more of an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -86,6 +95,13 @@ pub async fn bind(addresses: &[SocketAddr]) -> std::io::Result<Vec<TcpListener>>
 
 /// Serves `exporter` on `listeners` until `shutdown` ends; then accepts nothing more and lets answers under way finish.
 pub async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>, shutdown: impl Future<Output = ()>) {
+    let acceptor = match exporter.config().web.tls.as_ref().map(tls::acceptor).transpose() {
+        Ok(acceptor) => acceptor,
+        Err(error) => {
+            tracing::error!(%error, "cannot serve HTTPS");
+            return;
+        }
+    };
     let limits = Arc::new(Limits {
         scrapes: Arc::new(Semaphore::new(exporter.config().web.max_concurrent_scrapes.get())),
         guests: Arc::new(Semaphore::new(MAX_GUESTS)),
@@ -102,8 +118,19 @@ pub async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>, shutdow
         };
         let Some((stream, permit)) = accepted else { continue };
         let (exporter, limits, ending) = (Arc::clone(&exporter), Arc::clone(&limits), ending.subscribe());
+        let acceptor = acceptor.clone();
         tasks.spawn(async move {
-            connection(stream, exporter, limits, ending).await;
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(WRITE_TIMEOUT));
+            let stream = Box::pin(stream);
+            match acceptor {
+                None => connection(stream, exporter, limits, ending).await,
+                Some(acceptor) => match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => connection(stream, exporter, limits, ending).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "no TLS connection"),
+                    Err(_) => tracing::debug!("no TLS connection in time"),
+                },
+            }
             drop(permit);
         });
     }
@@ -131,13 +158,11 @@ async fn accept(listeners: &[TcpListener], connections: &Arc<Semaphore>) -> Opti
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     exporter: Arc<Exporter>,
     limits: Arc<Limits>,
     mut ending: watch::Receiver<bool>,
 ) {
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request| {
         let (exporter, limits) = (Arc::clone(&exporter), Arc::clone(&limits));
         async move { Ok::<_, Infallible>(answer(&request, &exporter, &limits).await) }
@@ -147,7 +172,7 @@ async fn connection(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     // The only change there is tells the end.
     let outcome = tokio::select! {
@@ -167,7 +192,7 @@ async fn connection(
 }
 
 async fn answer(request: &Request<Incoming>, exporter: &Exporter, limits: &Limits) -> Response<Body> {
-    if request.method() == Method::HEAD && request.uri().path() == "/metrics" {
+    if request.method() == Method::HEAD && ["/metrics", "/pve"].contains(&request.uri().path()) {
         // Not worth a scrape.
         return text(StatusCode::OK, "");
     }
@@ -181,6 +206,7 @@ async fn answer(request: &Request<Incoming>, exporter: &Exporter, limits: &Limit
     }
     match request.uri().path() {
         "/metrics" => metrics(request, exporter, &limits.scrapes).await,
+        "/pve" => pve(request, exporter, &limits.scrapes).await,
         "/sd/clusters" => service_discovery(request.headers(), exporter),
         "/sd/guests" => guests::discovery(request, exporter).await,
         "/-/healthy" => text(StatusCode::OK, "healthy\n"),
@@ -203,9 +229,9 @@ async fn metrics(request: &Request<Incoming>, exporter: &Exporter, scrapes: &Arc
         Ok(parameters) => parameters,
         Err(problem) => return text(StatusCode::BAD_REQUEST, problem.to_string()),
     };
-    let Ok(permit) = Arc::clone(scrapes).try_acquire_owned() else {
-        exporter.own().refused();
-        return refused();
+    let permit = match place(exporter, scrapes) {
+        Ok(permit) => permit,
+        Err(response) => return *response,
     };
     let headers = request.headers();
     let format = negotiation::format(headers.get_all(ACCEPT));
@@ -217,33 +243,66 @@ async fn metrics(request: &Request<Incoming>, exporter: &Exporter, scrapes: &Arc
         wait,
     };
     match exporter.scrape(&scrape).await {
-        Ok(exposition) => exposed(exposition, headers, format, permit),
+        Ok(exposition) => shown(exposition, headers, format, permit),
         Err(error) => text(StatusCode::NOT_FOUND, format!("{error}\n")),
     }
 }
 
-fn refused() -> Response<Body> {
-    let mut response = text(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "as many scrapes as allowed are under way\n",
-    );
-    response
-        .headers_mut()
-        .insert(RETRY_AFTER, hyper::header::HeaderValue::from_static("1"));
-    response
-}
-
 /// An exposition as an answer, compressed where the client wants that.
-fn exposed(exposition: Exposition, asked: &HeaderMap, format: Format, permit: OwnedSemaphorePermit) -> Response<Body> {
+fn shown(exposition: Exposition, asked: &HeaderMap, format: Format, permit: OwnedSemaphorePermit) -> Response<Body> {
     let gzip = negotiation::accepts_gzip(asked.get_all(ACCEPT_ENCODING));
     let body = ExpositionBody::new(exposition, gzip, permit);
+    exposed(body, gzip, format.content_type(), "accept, accept-encoding")
+}
+
+/// What prometheus-pve-exporter answers there.
+async fn pve(request: &Request<Incoming>, exporter: &Exporter, scrapes: &Arc<Semaphore>) -> Response<Body> {
+    let started = Instant::now();
+    let permit = match place(exporter, scrapes) {
+        Ok(permit) => permit,
+        Err(response) => return *response,
+    };
+    let headers = request.headers();
+    let gzip = negotiation::accepts_gzip(headers.get_all(ACCEPT_ENCODING));
+    let wait = wait(headers, exporter).saturating_sub(started.elapsed());
+    let parameters = Parameters::parse(request.uri().query().unwrap_or_default());
+    match exporter.scrape_pve(&parameters, wait).await {
+        Ok(page) => {
+            let body = ExpositionBody::new(page, gzip, permit);
+            exposed(body, gzip, CONTENT_TYPE_OF_PVE, "accept-encoding")
+        }
+        Err(refusal) => {
+            let status = match refusal {
+                Refusal::Module(_) | Refusal::Credentials(..) => StatusCode::BAD_REQUEST,
+                Refusal::Target { .. } => StatusCode::FORBIDDEN,
+                Refusal::Client { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            text(status, refusal.to_string())
+        }
+    }
+}
+
+/// A place among the scrapes under way, or the answer that there is none.
+fn place(exporter: &Exporter, places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Box<Response<Body>>> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| {
+        exporter.own().refused();
+        let mut response = text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "as many scrapes as allowed are under way\n",
+        );
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, hyper::header::HeaderValue::from_static("1"));
+        Box::new(response)
+    })
+}
+
+/// A body as an answer that depends on the headers which `vary` names.
+fn exposed(body: ExpositionBody, gzip: bool, content_type: &'static str, vary: &'static str) -> Response<Body> {
     let mut response = Response::new(Either::Right(body));
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static(format.content_type()),
-    );
-    headers.insert(VARY, hyper::header::HeaderValue::from_static("accept, accept-encoding"));
+    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    headers.insert(VARY, hyper::header::HeaderValue::from_static(vary));
     if gzip {
         headers.insert(CONTENT_ENCODING, hyper::header::HeaderValue::from_static("gzip"));
     }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pve_exporter::clock::Clock;
+use pve_exporter::compat::config::Modules;
+use pve_exporter::compat::parameters::Parameters;
 use pve_exporter::config::{Config, SourceSettings};
 use pve_exporter::metrics::catalog::{catalog, markdown};
 use pve_exporter::metrics::exposition::Format;
@@ -61,6 +63,26 @@ fn path(below: &str) -> PathBuf {
 }
 
 /// Everything that there is of a simulated cluster of two versions, with one cluster more that cannot be reached.
+/// What there is with the configuration of prometheus-pve-exporter, when a target has been asked in vain.
+async fn drop_in() -> Exposition {
+    let variables = [
+        ("PVE_USER", "a@pve"),
+        ("PVE_TOKEN_NAME", "prom"),
+        ("PVE_TOKEN_VALUE", "x"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let (exporter, _) = with_config(&[], |config| {
+        config.modules = Some(Modules::load(Path::new(""), &variables).unwrap());
+        config.switches.api_metrics = true;
+        config.switches.target_metrics = true;
+    });
+    let parameters = Parameters::parse("target=localhost");
+    let page = exporter.scrape_pve(&parameters, Duration::from_secs(20)).await;
+    assert!(page.unwrap().into_text().contains("pve_scrape_collector_success"));
+    checked(&text(&exporter, Format::OpenMetrics).await, Format::OpenMetrics);
+    checked(&text(&exporter, Format::Classic).await, Format::Classic)
+}
+
 async fn everything() -> Exposition {
     let options = Options {
         versions: vec![Version::new(9, 2, 11), Version::new(8, 4, 1)],
@@ -206,6 +228,7 @@ async fn what_is_exposed_is_catalogued_and_the_other_way_round() {
     let mut expositions = goldens();
     assert!(expositions.len() >= 4);
     expositions.push(("the simulated cluster".to_owned(), everything().await));
+    expositions.push(("a pve.yml".to_owned(), drop_in().await));
     let catalogued = catalogued();
     let mut seen = BTreeSet::new();
     for (place, exposition) in &expositions {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pve_exporter::config::{
-    Cluster, Config, ConfigError, GuestKind, LoadOptions, LogFormat, LogLevel, TokenSource, parse_endpoint, reference,
+    Cluster, Config, ConfigError, GuestKind, LoadOptions, LogFormat, LogLevel, SecretSource, parse_endpoint, reference,
 };
 use pve_exporter::sources::name::SourceName;
 use tempfile::TempDir;
@@ -110,7 +110,7 @@ fn the_least_that_works() {
     assert_eq!(config.log.level, LogLevel::Info);
     let main = &config.clusters["main"];
     assert_eq!(main.endpoints[0].as_str(), "https://pve1.example:8006/");
-    assert_eq!(main.token_id.as_str(), "exporter@pve!prometheus");
+    assert_eq!(main.caller.to_string(), "token exporter@pve!prometheus");
     assert_eq!(secret(&config, "main"), "aaaa-bbbb");
 }
 
@@ -652,6 +652,135 @@ fn secrets_that_cannot_be_used() {
         ]);
 }
 
+const WITH_USER: &str = r#"
+[clusters.main]
+endpoints = ["https://pve1.example"]
+user = "exporter@pve"
+password_file = "password"
+"#;
+
+#[test]
+fn a_user_takes_the_place_of_a_token() {
+    let fixture = Fixture::new(WITH_USER);
+    fixture.write("password", " two words\n", 0o600);
+    let config = fixture.load().unwrap();
+    config.check_secrets().unwrap();
+    let main = &config.clusters["main"];
+    assert_eq!(main.caller.to_string(), "user exporter@pve");
+    assert_eq!(secret(&config, "main"), " two words");
+
+    let fixture = Fixture::new(&WITH_USER.replace("password_file = \"password\"", ""));
+    let directory = fixture.path("credentials");
+    fixture.write("credentials/main.password", "by name", 0o644);
+    fixture.write("credentials/other", "by key", 0o644);
+    let fixture = fixture.variable("CREDENTIALS_DIRECTORY", &directory.display().to_string());
+    assert_eq!(secret(&fixture.load().unwrap(), "main"), "by name");
+    let with_key = WITH_USER.replace("password_file = \"password\"", "password_credential = \"other\"");
+    fixture.write("config.toml", &with_key, 0o644);
+    assert_eq!(secret(&fixture.load().unwrap(), "main"), "by key");
+
+    let config = Fixture::without_file()
+        .variable("PVE_EXPORTER_CLUSTERS__MAIN__ENDPOINTS", "https://pve1.example")
+        .variable("PVE_EXPORTER_CLUSTERS__MAIN__USER", "exporter@pve")
+        .variable("PVE_EXPORTER_CLUSTERS__MAIN__PASSWORD", "hunter2 = \"x\"")
+        .load()
+        .unwrap();
+    assert_eq!(secret(&config, "main"), "hunter2 = \"x\"");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_password_has_the_rules_of_a_token() {
+    let fixture = Fixture::new(WITH_USER);
+    fixture.write("password", "hunter2", 0o640).secret_refused(&[
+        "clusters.main.password_file: ",
+        "password has mode 0640",
+        "chmod 600",
+    ]);
+    fixture
+        .write("password", "\n", 0o600)
+        .secret_refused(&["password is empty"]);
+    fs::remove_file(fixture.path("password")).unwrap();
+    fixture.secret_refused(&["clusters.main.password_file: ", "No such file or directory"]);
+    Fixture::new(&WITH_USER.replace("password_file = \"password\"", ""))
+        .variable("PVE_EXPORTER_CLUSTERS__MAIN__PASSWORD", "\n")
+        .secret_refused(&[
+            "environment variable PVE_EXPORTER_CLUSTERS__MAIN__PASSWORD: clusters.main.password: ",
+            "is empty",
+        ]);
+}
+
+#[test]
+fn who_asks_and_with_what_is_said_once() {
+    let with = |line: &str| Fixture::new(&format!("{WITH_USER}{line}\n"));
+    for (fixture, essentials) in [
+        (
+            with("token_id = \"exporter@pve!prometheus\""),
+            ["clusters.main.user: stands beside token_id", "keep one"],
+        ),
+        (
+            with("token_file = \"token\""),
+            [
+                "clusters.main.token_file: is of no use to user exporter@pve",
+                "remove it",
+            ],
+        ),
+        (
+            with("").variable("PVE_EXPORTER_CLUSTERS__MAIN__TOKEN", "aaaa"),
+            [
+                "environment variable PVE_EXPORTER_CLUSTERS__MAIN__TOKEN: clusters.main.token: is of no use",
+                "remove it",
+            ],
+        ),
+        (
+            with("password_credential = \"main.password\""),
+            [
+                "the password is given more than once",
+                "password_file and password_credential",
+            ],
+        ),
+        (
+            with("password = \"hunter2\""),
+            [
+                "clusters.main.password: a secret does not belong in this file",
+                "password_file, or set PVE_EXPORTER_CLUSTERS__MAIN__PASSWORD",
+            ],
+        ),
+        (
+            Fixture::new(&format!("{MAIN}password_file = \"token\"\n")),
+            [
+                "clusters.main.password_file: is of no use to token exporter@pve!prometheus",
+                "remove it",
+            ],
+        ),
+        (
+            Fixture::new(&WITH_USER.replace("password_file = \"password\"", "")),
+            [
+                "clusters.main: has no password",
+                "PVE_EXPORTER_CLUSTERS__MAIN__PASSWORD",
+            ],
+        ),
+        (
+            Fixture::new(&WITH_USER.replace("exporter@pve", "exporter")),
+            [
+                "clusters.main.user: \"exporter\" is not the name of a user",
+                "user@realm",
+            ],
+        ),
+        (
+            Fixture::new(&WITH_USER.replace("exporter@pve", "exporter@pve!prometheus")),
+            ["clusters.main.user: names an API token", "token_id"],
+        ),
+        (
+            Fixture::new(&WITH_USER.replace("user = \"exporter@pve\"", "")),
+            ["clusters.main.token_id: is missing", "or user and password_file"],
+        ),
+    ] {
+        let message = fixture.refused(&essentials);
+        assert!(!message.contains("hunter2"));
+    }
+}
+
 #[test]
 fn a_changed_file_is_read_again() {
     let fixture = Fixture::new(MAIN);
@@ -680,7 +809,7 @@ fn a_configuration_can_be_built_in_code() {
     let cluster = Cluster::new(
         vec![endpoint],
         "a@pve!name".parse().unwrap(),
-        TokenSource::file("/token"),
+        SecretSource::file("/token"),
     );
     let mut config = Config::default();
     config.clusters.insert("demo".to_owned(), cluster);

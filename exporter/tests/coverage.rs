@@ -7,7 +7,15 @@ use pve_exporter::metrics::catalog::catalog;
 const COVERAGE: &str = include_str!("../docs/coverage.md");
 
 /// How the metrics begin that tell of the exporter itself, and not of a cluster.
-const OWN: [&str; 4] = ["process_", "pve_api_", "pve_exporter_", "pve_source_"];
+const OWN: [&str; 7] = [
+    "process_",
+    "pve_api_",
+    "pve_collection_",
+    "pve_exporter_",
+    "pve_request_",
+    "pve_scrape_",
+    "pve_source_",
+];
 
 const README: &str = include_str!("../../README.md");
 const COMPARISON: &str = include_str!("../docs/comparison.md");

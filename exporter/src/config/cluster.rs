@@ -11,9 +11,11 @@ use super::endpoint::{Endpoint, Proxy};
 use super::fingerprint::Fingerprint;
 use super::guests::GuestFilter;
 use super::quantity;
-use super::secret::{Secret, SecretError, TokenSource};
+use super::secret::{Secret, SecretError, SecretSource};
 use super::settings::SourceSettings;
 use super::token_id::TokenId;
+use super::user_id::{Caller, UserId};
+use crate::compat::targets::Allowed;
 use crate::sources::name::SourceName;
 
 /// `[clusters.<name>]`: a cluster, or a node that stands alone.
@@ -21,10 +23,10 @@ use crate::sources::name::SourceName;
 pub struct Cluster {
     /// The API's URLs, in the order in which they are tried.
     pub endpoints: Vec<Url>,
-    /// The token that asks.
-    pub token_id: TokenId,
-    /// Where its secret comes from.
-    pub token: TokenSource,
+    /// Who asks: a token or a user.
+    pub caller: Caller,
+    /// Where its secret or password comes from.
+    pub secret: SecretSource,
     /// The certificates to trust, whoever signed them; empty for those that an authority vouches for.
     pub fingerprints: Vec<Fingerprint>,
     /// The authorities to trust instead of the system's.
@@ -47,18 +49,30 @@ pub struct Cluster {
     pub guests: GuestFilter,
     /// The tag of guests that should run, beside those that HA or their own configuration starts.
     pub expected_up_tag: Option<String>,
+    /// The hosts that `/pve` may ask with this token, beside the endpoints.
+    pub allow_targets: Allowed,
     /// What differs from `[sources]` for this cluster.
     pub sources: BTreeMap<SourceName, SourceSettings>,
 }
 
 impl Cluster {
-    /// A cluster with defaults for all that can have one.
+    /// A cluster that a token asks, with defaults for all that can have one.
     #[must_use]
-    pub fn new(endpoints: Vec<Url>, token_id: TokenId, token: TokenSource) -> Self {
+    pub fn new(endpoints: Vec<Url>, token_id: TokenId, token: SecretSource) -> Self {
+        Self::asked_by(endpoints, Caller::Token(token_id), token)
+    }
+
+    /// The same that a user asks.
+    #[must_use]
+    pub fn with_user(endpoints: Vec<Url>, user: UserId, password: SecretSource) -> Self {
+        Self::asked_by(endpoints, Caller::User(user), password)
+    }
+
+    fn asked_by(endpoints: Vec<Url>, caller: Caller, secret: SecretSource) -> Self {
         Self {
             endpoints,
-            token_id,
-            token,
+            caller,
+            secret,
             fingerprints: Vec::new(),
             ca_file: None,
             insecure_skip_verify: false,
@@ -70,17 +84,18 @@ impl Cluster {
             body_limit: body_limit(),
             guests: GuestFilter::default(),
             expected_up_tag: None,
+            allow_targets: Allowed::default(),
             sources: BTreeMap::new(),
         }
     }
 
-    /// Reads the secret of the cluster's token, from its file each time.
+    /// Reads the secret of the cluster's token or the password of its user, from its file each time.
     ///
     /// # Errors
     ///
-    /// As [`TokenSource::read`].
+    /// As [`SecretSource::read`].
     pub fn secret(&self) -> Result<Secret, SecretError> {
-        self.token.read(&self.token_id)
+        self.secret.read(&self.caller)
     }
 }
 
@@ -111,14 +126,25 @@ fn tag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Strin
     Ok(Some(tag))
 }
 
+fn allowed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Allowed, D::Error> {
+    let mut allowed = Allowed::default();
+    for entry in Vec::<String>::deserialize(deserializer)? {
+        allowed.add(&entry).map_err(serde::de::Error::custom)?;
+    }
+    Ok(allowed)
+}
+
 /// A cluster as it is written, before its secret is located.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClusterTable {
     pub(super) endpoints: Vec<Endpoint>,
-    token_id: TokenId,
+    pub(super) token_id: Option<TokenId>,
     pub(super) token_file: Option<PathBuf>,
     pub(super) token_credential: Option<String>,
+    pub(super) user: Option<UserId>,
+    pub(super) password_file: Option<PathBuf>,
+    pub(super) password_credential: Option<String>,
     #[serde(default)]
     pub(super) fingerprints: Vec<Fingerprint>,
     pub(super) ca_file: Option<PathBuf>,
@@ -139,17 +165,19 @@ pub(super) struct ClusterTable {
     guests: GuestFilter,
     #[serde(default, deserialize_with = "tag")]
     expected_up_tag: Option<String>,
+    #[serde(default, deserialize_with = "allowed")]
+    pub(super) allow_targets: Allowed,
     #[serde(default)]
     sources: BTreeMap<SourceName, SourceSettings>,
 }
 
 impl ClusterTable {
-    /// The cluster, its secret coming from `token`.
-    pub(super) fn with_token(self, token: TokenSource, ca_file: Option<PathBuf>) -> Cluster {
+    /// The cluster that `caller` asks, with a secret that comes from `token`.
+    pub(super) fn asked_by(self, caller: Caller, secret: SecretSource, ca_file: Option<PathBuf>) -> Cluster {
         Cluster {
             endpoints: self.endpoints.into_iter().map(|Endpoint(url)| url).collect(),
-            token_id: self.token_id,
-            token,
+            caller,
+            secret,
             fingerprints: self.fingerprints,
             ca_file,
             insecure_skip_verify: self.insecure_skip_verify,
@@ -161,6 +189,7 @@ impl ClusterTable {
             body_limit: self.body_limit,
             guests: self.guests,
             expected_up_tag: self.expected_up_tag,
+            allow_targets: self.allow_targets,
             sources: self.sources,
         }
     }

@@ -181,8 +181,11 @@ mod tests {
             (&["guest_agent_socket"], fields::<GuestAgentSocket>()),
             (&["guest_telemetry"], fields::<GuestTelemetry>()),
             (&["sources", "resources"], fields::<SourceSettings>()),
-            // The secret itself never reaches serde.
-            (&["clusters", "a"], [fields::<ClusterTable>(), vec!["token"]].concat()),
+            // The secrets themselves never reach serde.
+            (
+                &["clusters", "a"],
+                [fields::<ClusterTable>(), vec!["token", "password"]].concat(),
+            ),
             (&["clusters", "a", "guests"], fields::<GuestFilter>()),
             (&["clusters", "a", "guests", "include"], fields::<GuestSelector>()),
             (&["clusters", "a", "guests", "exclude"], fields::<GuestSelector>()),

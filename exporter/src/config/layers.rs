@@ -17,8 +17,17 @@ use super::{DEFAULT_PATH, LoadOptions, keys};
 /// What the names of the exporter's environment variables begin with.
 pub(super) const PREFIX: &str = "PVE_EXPORTER_";
 
+/// The keys of a cluster that are secrets themselves.
+const SECRETS: [&str; 2] = ["token", "password"];
+
 /// The directory beside the file whose files add clusters.
 const DIRECTORY: &str = "conf.d";
+
+/// Whether there is a file that is read when none is named.
+pub(super) fn any_default_file() -> bool {
+    let file = Path::new(DEFAULT_PATH);
+    file.exists() || file.with_file_name(DIRECTORY).exists()
+}
 
 /// One layer: values that all come from one place.
 struct Layer {
@@ -42,17 +51,20 @@ pub(super) struct Layers {
     layers: Vec<Layer>,
     /// The file that names each cluster; those of the environment alone are missing.
     pub(super) cluster_files: BTreeMap<String, PathBuf>,
-    /// Secrets from the environment by cluster, each with its variable. They are kept out of figment, whose errors repeat values.
-    pub(super) secrets: BTreeMap<String, (String, Secret)>,
+    /// Secrets from the environment by cluster and key, each with its variable. They are kept out of figment, whose errors repeat
+    /// values.
+    pub(super) secrets: BTreeMap<(String, &'static str), (String, Secret)>,
     /// The main file, if it exists.
     pub(super) file: Option<PathBuf>,
 }
 
 impl Layers {
-    /// Reads every layer; what is wrong with their structure goes to `problems`.
-    pub(super) fn read(options: &LoadOptions, problems: &mut Vec<Problem>) -> Self {
+    /// Reads every layer, those of `files` only if so; what is wrong with their structure goes to `problems`.
+    pub(super) fn read(options: &LoadOptions, files: bool, problems: &mut Vec<Problem>) -> Self {
         let mut layers = Self::default();
-        layers.read_files(options.file.as_deref(), problems);
+        if files {
+            layers.read_files(options.file.as_deref(), problems);
+        }
         for (variable, text) in &options.environment {
             layers.read_variable(variable, text, problems);
         }
@@ -156,13 +168,13 @@ impl Layers {
         if let Some(message) = name_complaint(name) {
             problems.push(Problem::new(place.clone(), key.clone(), message));
         }
-        if cluster.find_ref("token").is_some() {
+        for secret in SECRETS.iter().filter(|secret| cluster.find_ref(secret).is_some()) {
             problems.push(Problem::new(
                 place.clone(),
-                format!("{key}.token"),
+                format!("{key}.{secret}"),
                 format!(
-                    "a secret does not belong in this file; write it alone into a file with `chmod 600` and name that with token_file, or set {}",
-                    variable_of(&["clusters", name, "token"])
+                    "a secret does not belong in this file; write it alone into a file with `chmod 600` and name that with {secret}_file, or set {}",
+                    variable_of(&["clusters", name, secret])
                 ),
             ));
         }
@@ -196,10 +208,10 @@ impl Layers {
             return;
         };
         let (table, value) = match path.as_slice() {
-            ["clusters", cluster, "token"] => {
+            ["clusters", cluster, _] if SECRETS.contains(&key.name) => {
                 let secret = Secret::new(text.to_owned());
                 self.secrets
-                    .insert((*cluster).to_owned(), (variable.to_owned(), secret));
+                    .insert(((*cluster).to_owned(), key.name), (variable.to_owned(), secret));
                 // The cluster exists, even if this is all that is said about it.
                 (["clusters", cluster].to_vec(), Value::from(Dict::new()))
             }

@@ -66,7 +66,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(place: Place, key: impl Into<String>, message: impl fmt::Display) -> Self {
+    pub(crate) fn new(place: Place, key: impl Into<String>, message: impl fmt::Display) -> Self {
         Self {
             place,
             key: key.into(),
@@ -94,7 +94,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// The error for `problems`, or nothing to complain about.
-    pub(super) fn unless_empty(problems: Vec<Problem>) -> Result<(), Self> {
+    pub(crate) fn unless_empty(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() {
             Ok(())
         } else {
@@ -106,6 +106,14 @@ impl ConfigError {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+}
+
+impl From<Problem> for ConfigError {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problems: vec![problem],
+        }
     }
 }
 

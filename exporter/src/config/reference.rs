@@ -41,9 +41,15 @@ in the order of their names and hold `[clusters.<name>]` sections only. A cluste
 Each cluster gets the secret of its token in exactly one way: `token_file`, `token_credential` or the variable
 `PVE_EXPORTER_CLUSTERS__<NAME>__TOKEN`. When none is given, `$CREDENTIALS_DIRECTORY/<name>.token` is used if it exists.
 
-A file holds the secret alone, or `user@realm!name=secret` of the same token. It must be closed to group and others
-(`chmod 600`), except below `$CREDENTIALS_DIRECTORY` and `/run/secrets`, which containers and systemd keep private; mount Kubernetes
-secrets below `/run/secrets`. It is read at start, and again when PVE refuses the secret.
+A token is the better way: it can be limited, revoked alone, and asks for no login. Where there has to be a password, `user` takes the
+place of `token_id`, and `password_file`, `password_credential`, the variable `PVE_EXPORTER_CLUSTERS__<NAME>__PASSWORD` or
+`$CREDENTIALS_DIRECTORY/<name>.password` hold it. The exporter logs in once, sends the ticket that it gets with every request, and
+renews it before its two hours are over; PVE's cluster log shows each login. After a refused one it waits for one to 15 minutes, or until
+the file holds another password. A user with a second factor cannot be used.
+
+A file holds the secret alone, or `user@realm!name=secret` of the same token; one with a password holds nothing else in its only line. It
+must be closed to group and others (`chmod 600`), except below `$CREDENTIALS_DIRECTORY` and `/run/secrets`, which containers and systemd keep private; mount Kubernetes
+secrets below `/run/secrets`. It is read at start, again when PVE refuses the secret, and for each login.
 "#;
 
 const COSTS: &str = "

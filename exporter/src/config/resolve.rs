@@ -10,12 +10,15 @@ use figment::value::{Dict, Value};
 use serde::de::DeserializeOwned;
 
 use super::cluster::{Cluster, ClusterTable};
-use super::layers::{Layers, variable_of};
+use super::layers::Layers;
 use super::problem::{Place, Problem};
-use super::secret::{TokenFile, TokenSource};
 use super::settings::SourceSettings;
 use super::{Config, DEFAULT_PATH, EXAMPLE, LoadOptions, keys};
+use crate::compat::config::Modules;
+use crate::compat::drop_in::Switches;
 use crate::sources::name::SourceName;
+
+mod secrets;
 
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
@@ -25,11 +28,12 @@ pub(super) struct Resolver<'a> {
     figment: Figment,
     root: Dict,
     credentials_directory: Option<PathBuf>,
+    modules: Option<Modules>,
     problems: Vec<Problem>,
 }
 
 impl<'a> Resolver<'a> {
-    pub(super) fn new(layers: &'a Layers, options: &LoadOptions) -> Self {
+    pub(super) fn new(layers: &'a Layers, options: &LoadOptions, modules: Option<Modules>) -> Self {
         let figment = layers.merge();
         let (root, problems) = match figment.find_value("") {
             Ok(Value::Dict(_, root)) => (root, Vec::new()),
@@ -46,6 +50,7 @@ impl<'a> Resolver<'a> {
             figment,
             root,
             credentials_directory,
+            modules,
             problems,
         }
     }
@@ -61,9 +66,16 @@ impl<'a> Resolver<'a> {
             guest_agent_socket: self.section(&["guest_agent_socket"]),
             guest_telemetry: self.section(&["guest_telemetry"]),
             clusters: BTreeMap::new(),
+            modules: self.modules.take(),
+            switches: Switches::default(),
         };
         self.check_sources(&["sources"], &config.sources);
         match self.root.get("clusters").cloned() {
+            Some(_) if config.modules.is_some() => self.complain(
+                &["clusters"],
+                "excludes a configuration of prometheus-pve-exporter; leave one of the two out",
+            ),
+            None if config.modules.is_some() => {}
             Some(Value::Dict(_, clusters)) if !clusters.is_empty() => {
                 for name in clusters.keys() {
                     if let Some(cluster) = self.cluster(name) {
@@ -246,6 +258,12 @@ impl<'a> Resolver<'a> {
                 "excludes fingerprints and ca_file, which it would make meaningless; remove it to verify with those",
             );
         }
+        if table.insecure_skip_verify && table.allow_targets.has_range() {
+            self.complain(
+                &below("allow_targets"),
+                "holds a range of addresses, and insecure_skip_verify would give the token to anybody who takes one of them; list the hosts, or verify their certificates",
+            );
+        }
         let ca_file = table
             .ca_file
             .as_ref()
@@ -259,11 +277,12 @@ impl<'a> Resolver<'a> {
             );
             self.complain(&below("ca_file"), message);
         }
-        let token = self.token(name, &table);
+        let caller = self.caller(name, &table)?;
+        let secret = self.secret(name, &table, &caller);
         if self.problems.len() > before {
             return None;
         }
-        Some(table.with_token(token?, ca_file))
+        Some(table.asked_by(caller, secret?, ca_file))
     }
 
     /// A path as seen from the file that names it; one from a variable as it is.
@@ -272,75 +291,6 @@ impl<'a> Resolver<'a> {
             Place::File(file) => file.parent().unwrap_or(Path::new("")).join(path),
             Place::Variable(_) | Place::Flag(_) | Place::Nowhere => path.to_owned(),
         }
-    }
-
-    /// Where the secret comes from: exactly one of three ways, or the credential named after the cluster.
-    fn token(&mut self, name: &str, table: &ClusterTable) -> Option<TokenSource> {
-        let secret = self.layers.secrets.get(name);
-        let ways: Vec<&str> = [
-            table.token_file.as_ref().map(|_| "token_file"),
-            table.token_credential.as_ref().map(|_| "token_credential"),
-            secret.map(|(variable, _)| variable.as_str()),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        if ways.len() > 1 {
-            let message = format!(
-                "the secret is given more than once, by {}; keep one",
-                ways.join(" and ")
-            );
-            self.complain(&["clusters", name], message);
-            return None;
-        }
-        if let Some((variable, secret)) = secret {
-            return Some(TokenSource::Environment {
-                variable: variable.clone(),
-                secret: secret.clone(),
-            });
-        }
-        if let Some(path) = &table.token_file {
-            let key = ["clusters", name, "token_file"];
-            let path = self.relative_to_its_file(&key, path);
-            return Some(self.token_file(path, "token_file", self.place(&key)));
-        }
-        if let Some(credential) = &table.token_credential {
-            let key = ["clusters", name, "token_credential"];
-            if credential.is_empty() || credential.contains('/') || credential.starts_with('.') {
-                self.complain(&key, format!("{credential:?} is not the name of a credential; write a file name without \"/\", such as \"main.token\""));
-                return None;
-            }
-            let Some(directory) = &self.credentials_directory else {
-                self.complain(
-                    &key,
-                    format!("${CREDENTIALS_DIRECTORY} is not set; run under systemd with LoadCredential={credential}:/PATH or use token_file"),
-                );
-                return None;
-            };
-            return Some(self.token_file(directory.join(credential), "token_credential", self.place(&key)));
-        }
-        let credential = self
-            .credentials_directory
-            .as_ref()
-            .map(|directory| directory.join(format!("{name}.token")));
-        if let Some(path) = credential.filter(|path| path.exists()) {
-            return Some(self.token_file(
-                path,
-                "token_credential",
-                Place::Variable(CREDENTIALS_DIRECTORY.to_owned()),
-            ));
-        }
-        let message = format!(
-            "has no secret; write token_file = \"/PATH\", or token_credential = \"NAME\" for a file in ${CREDENTIALS_DIRECTORY}, or set the environment variable {}",
-            variable_of(&["clusters", name, "token"])
-        );
-        self.complain(&["clusters", name], message);
-        None
-    }
-
-    fn token_file(&self, path: PathBuf, key: &'static str, place: Place) -> TokenSource {
-        let file = TokenFile::new(path).trusting(self.credentials_directory.clone());
-        TokenSource::File(file.named_by(key, place))
     }
 }
 

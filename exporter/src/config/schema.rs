@@ -366,7 +366,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "token_id",
                 Kind::Text("\"exporter@pve!prometheus\""),
                 REQUIRED,
-                "The API token, as `user@realm!name`.",
+                "The API token, as `user@realm!name`; unless `user` is written.",
             ),
             key(
                 "token_file",
@@ -387,6 +387,30 @@ pub(super) const SECTIONS: &[Section] = &[
                 "The secret itself. Accepted from the environment only.",
             ),
             key(
+                "user",
+                Kind::Text("\"exporter@pve\""),
+                "",
+                "The user who logs in with a password, as `user@realm`, where there is no token. It must not have a second factor, and one of the realm `pam` needs the same password on all endpoints.",
+            ),
+            key(
+                "password_file",
+                Kind::Text("\"/etc/pve-exporter/password\""),
+                "",
+                "A file with the password of the user. A relative path starts at the file that names it.",
+            ),
+            key(
+                "password_credential",
+                Kind::Text("\"main.password\""),
+                "",
+                "The name of a file with the password in `$CREDENTIALS_DIRECTORY` (systemd's `LoadCredential=`).",
+            ),
+            key(
+                "password",
+                Kind::Text("(environment only)"),
+                "",
+                "The password itself. Accepted from the environment only.",
+            ),
+            key(
                 "fingerprints",
                 Kind::List("[\"AA:BB:...\"]"),
                 "[]",
@@ -402,7 +426,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "insecure_skip_verify",
                 Kind::Boolean,
                 "false",
-                "Trust any certificate: whoever is in between can read the token. Excludes `fingerprints` and `ca_file`.",
+                "Trust any certificate: whoever is in between can read the secret or password. Excludes `fingerprints` and `ca_file`.",
             ),
             key(
                 "proxy",
@@ -445,6 +469,12 @@ pub(super) const SECTIONS: &[Section] = &[
                 Kind::Text("\"always-on\""),
                 "",
                 "The tag of guests that should run (`pve_guest_expected_up`), beside those that HA or `onboot` starts.",
+            ),
+            key(
+                "allow_targets",
+                Kind::List("[\"pve7.example\", \"10.0.0.0/24\"]"),
+                "[]",
+                "The hosts that `/pve?target=` may ask with this token beside the endpoints: `host`, `host:port`, or a range of addresses, which excludes `insecure_skip_verify`.",
             ),
         ],
     },

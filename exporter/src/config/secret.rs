@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::problem::Place;
 use super::token_id::TokenId;
+use super::user_id::Caller;
 
 /// Real secrets are UUIDs of 36 bytes; a whole certificate put here by mistake is not read.
 const LONGEST: usize = 4096;
@@ -59,7 +60,7 @@ pub enum SecretError {
         mode: u32,
     },
     /// Nothing but white space.
-    #[error("{origin} is empty; write the secret of the token into it")]
+    #[error("{origin} is empty; write the secret into it")]
     Empty {
         /// The file or variable.
         origin: String,
@@ -73,6 +74,12 @@ pub enum SecretError {
     /// White space or other characters that no secret has.
     #[error("{origin} holds white space or characters that no secret has; write the secret alone into it, on one line")]
     Malformed {
+        /// The file or variable.
+        origin: String,
+    },
+    /// A password of more than one line.
+    #[error("{origin} holds more than one line, or control characters; write the password alone into it")]
+    SeveralLines {
         /// The file or variable.
         origin: String,
     },
@@ -90,9 +97,9 @@ pub enum SecretError {
     },
 }
 
-/// A file that holds the secret of a token.
+/// A file that holds the secret of a token, or a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenFile {
+pub struct SecretFile {
     path: PathBuf,
     /// `$CREDENTIALS_DIRECTORY`, whose files systemd hands to this service alone.
     credentials_directory: Option<PathBuf>,
@@ -101,7 +108,7 @@ pub struct TokenFile {
     pub(super) place: Place,
 }
 
-impl TokenFile {
+impl SecretFile {
     /// The file at `path`.
     #[must_use]
     pub const fn new(path: PathBuf) -> Self {
@@ -184,11 +191,11 @@ impl TokenFile {
     }
 }
 
-/// Where the secret of a cluster's token comes from.
+/// Where the secret of a cluster's token comes from, or the password of its user.
 #[derive(Clone, PartialEq, Eq)]
-pub enum TokenSource {
+pub enum SecretSource {
     /// A file, read again after PVE has refused the secret.
-    File(TokenFile),
+    File(SecretFile),
     /// An environment variable.
     Environment {
         /// The name of the variable.
@@ -198,31 +205,36 @@ pub enum TokenSource {
     },
 }
 
-impl TokenSource {
+impl SecretSource {
     /// The secret in the file at `path`.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self::File(TokenFile::new(path.into()))
+        Self::File(SecretFile::new(path.into()))
     }
 
-    /// Reads the secret of `token_id`: the secret alone, or `token_id=secret` as PVE shows it in places.
+    /// Reads what `caller` needs: of a token, the secret alone or `token_id=secret` as PVE shows it in places; of a user, the
+    /// password.
     ///
     /// This blocks for the time of reading a small file.
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or when what is there should not be or cannot be the secret of this token.
-    pub fn read(&self, token_id: &TokenId) -> Result<Secret, SecretError> {
-        match self {
-            Self::File(file) => accept(&file.read()?, token_id, &file.origin()),
+    /// When it cannot be read, or when what is there should not be or cannot be what this caller needs.
+    pub fn read(&self, caller: &Caller) -> Result<Secret, SecretError> {
+        let (text, origin) = match self {
+            Self::File(file) => (file.read()?, file.origin()),
             Self::Environment { variable, secret } => {
-                accept(secret.expose(), token_id, &format!("environment variable {variable}"))
+                (secret.expose().to_owned(), format!("environment variable {variable}"))
             }
+        };
+        match caller {
+            Caller::Token(token_id) => accept(&text, token_id, &origin),
+            Caller::User(_) => accept_password(&text, &origin),
         }
     }
 }
 
-impl fmt::Debug for TokenSource {
+impl fmt::Debug for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(file) => f.debug_tuple("File").field(file).finish(),
@@ -262,6 +274,23 @@ fn accept(text: &str, token_id: &TokenId, origin: &str) -> Result<Secret, Secret
     Ok(Secret::new(secret.to_owned()))
 }
 
+/// A password may hold anything that can be typed, blanks at its end too, but what ends the line is not part of it.
+fn accept_password(text: &str, origin: &str) -> Result<Secret, SecretError> {
+    let origin = || origin.to_owned();
+    if text.len() > LONGEST {
+        return Err(SecretError::TooLong { origin: origin() });
+    }
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let password = line.strip_suffix('\r').unwrap_or(line);
+    if password.is_empty() {
+        return Err(SecretError::Empty { origin: origin() });
+    }
+    if password.contains(char::is_control) {
+        return Err(SecretError::SeveralLines { origin: origin() });
+    }
+    Ok(Secret::new(password.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,6 +315,26 @@ mod tests {
         }
         // An equals sign alone does not make the text a full token.
         assert_eq!(accept("a=b", &token_id(), "").ok().unwrap().expose(), "a=b");
+    }
+
+    #[test]
+    fn a_password_is_one_line_of_anything() {
+        for (text, password) in [
+            ("hunter2", "hunter2"),
+            ("hunter2\n", "hunter2"),
+            ("hunter2\r\n", "hunter2"),
+            (" two  words \n", " two  words "),
+            ("50%&é=a@pve!x=y\n", "50%&é=a@pve!x=y"),
+        ] {
+            assert_eq!(accept_password(text, "").ok().unwrap().expose(), password);
+        }
+        let refusal = |text: &str| accept_password(text, "/password").err().unwrap().to_string();
+        assert!(refusal("\n").contains("/password is empty"));
+        assert!(refusal(&"a".repeat(5000)).contains("more than 4096 bytes"));
+        for text in ["hunter2\n\n", "hunter2\nhunter3", "hunter2\0"] {
+            let refusal = refusal(text);
+            assert!(refusal.contains("more than one line") && !refusal.contains("hunter2"));
+        }
     }
 
     #[test]

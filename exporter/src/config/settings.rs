@@ -25,6 +25,18 @@ pub struct Web {
     pub listen_address: Vec<SocketAddr>,
     /// How many scrapes may be answered at the same time.
     pub max_concurrent_scrapes: NonZeroUsize,
+    /// What HTTPS is served with, as flags say.
+    #[serde(skip)]
+    pub tls: Option<Tls>,
+}
+
+/// A certificate and its key, in files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 impl Default for Web {
@@ -32,6 +44,7 @@ impl Default for Web {
         Self {
             listen_address: vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT))],
             max_concurrent_scrapes: const { NonZeroUsize::new(20).expect("20 is not 0") },
+            tls: None,
         }
     }
 }

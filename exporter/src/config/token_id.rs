@@ -36,6 +36,18 @@ impl TokenId {
     }
 }
 
+/// Whether `text` is `user@realm`. The user's own name may hold an @, as the mail addresses of directory users do.
+pub(super) fn is_owner(text: &str) -> bool {
+    let Some((user, realm)) = text.rsplit_once('@') else {
+        return false;
+    };
+    let user_is_valid = !user.is_empty()
+        && user.chars().all(|c| c.is_ascii_graphic() || !c.is_ascii())
+        && !user.contains([':', '/', '!'])
+        && !user.contains(char::is_whitespace);
+    user_is_valid && is_identifier(realm)
+}
+
 /// PVE's rule for realms and for token names.
 fn is_identifier(text: &str) -> bool {
     text.len() >= 2
@@ -54,13 +66,7 @@ impl FromStr for TokenId {
         }
         let malformed = || TokenIdError::Malformed { text: text.to_owned() };
         let (owner, name) = text.rsplit_once('!').ok_or_else(malformed)?;
-        // The user's own name may hold an @, as the mail addresses of directory users do.
-        let (user, realm) = owner.rsplit_once('@').ok_or_else(malformed)?;
-        let user_is_valid = !user.is_empty()
-            && user.chars().all(|c| c.is_ascii_graphic() || !c.is_ascii())
-            && !user.contains([':', '/', '!'])
-            && !user.contains(char::is_whitespace);
-        if user_is_valid && is_identifier(realm) && is_identifier(name) {
+        if is_owner(owner) && is_identifier(name) {
             Ok(Self(text.to_owned()))
         } else {
             Err(malformed())

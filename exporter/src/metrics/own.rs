@@ -55,8 +55,62 @@ const REQUEST_DURATION: OwnMetric = OwnMetric {
     help: "Time that requests to the PVE API took, to the last byte of the body.",
 };
 
+const COLLECTION_DURATION: OwnMetric = OwnMetric {
+    name: "pve_collection_duration_seconds",
+    kind: "histogram",
+    labels: &["module"],
+    help: "Time that scrapes of /pve took.",
+};
+const REQUEST_ERRORS: OwnMetric = OwnMetric {
+    name: "pve_request_errors_total",
+    kind: "counter",
+    labels: &["module"],
+    help: "Scrapes of /pve in which something could not be read.",
+};
+const API_DURATION: OwnMetric = OwnMetric {
+    name: "pve_scrape_api_duration_seconds",
+    kind: "histogram",
+    labels: &["method", "url"],
+    help: "Time that calls of PVE for /pve took; with --collector.pve-api-metrics.",
+};
+const API_ERRORS: OwnMetric = OwnMetric {
+    name: "pve_scrape_api_errors_total",
+    kind: "counter",
+    labels: &["method", "url"],
+    help: "Calls of PVE for /pve that failed; with --collector.pve-api-metrics.",
+};
+const TARGET_DURATION: OwnMetric = OwnMetric {
+    name: "pve_scrape_target_duration_seconds",
+    kind: "histogram",
+    labels: &["target", "cluster", "node"],
+    help: "Time that scrapes of /pve took, by what they asked for; with --collector.target-metrics.",
+};
+const TARGET_ERRORS: OwnMetric = OwnMetric {
+    name: "pve_scrape_target_errors_total",
+    kind: "counter",
+    labels: &["target", "cluster", "node"],
+    help: "Scrapes of /pve in which something could not be read, by what they asked for; with --collector.target-metrics.",
+};
+
 /// Every metric of the registry.
-pub const OWN_METRICS: &[OwnMetric] = &[SCRAPES, REFUSED, SCRAPE_DURATION, REQUESTS, REQUEST_DURATION];
+pub const OWN_METRICS: &[OwnMetric] = &[
+    SCRAPES,
+    REFUSED,
+    SCRAPE_DURATION,
+    REQUESTS,
+    REQUEST_DURATION,
+    COLLECTION_DURATION,
+    REQUEST_ERRORS,
+    API_DURATION,
+    API_ERRORS,
+    TARGET_DURATION,
+    TARGET_ERRORS,
+];
+
+/// Those of the Python client, in seconds.
+const PYTHON_BUCKETS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
 
 /// From a cached scrape to a cluster of many thousand guests over a slow link, in seconds.
 const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -73,6 +127,24 @@ struct ClusterLabel {
     pve_cluster: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModuleLabel {
+    module: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UrlLabels {
+    method: &'static str,
+    url: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetLabels {
+    target: String,
+    cluster: u8,
+    node: u8,
+}
+
 /// The exporter's own counters and histograms.
 pub struct Own {
     registry: Registry,
@@ -82,6 +154,12 @@ pub struct Own {
     scrape_duration: Histogram,
     requests: Family<RequestLabels, Counter>,
     request_duration: Family<ClusterLabel, Histogram>,
+    collection_duration: Family<ModuleLabel, Histogram>,
+    request_errors: Family<ModuleLabel, Counter>,
+    api_duration: Family<UrlLabels, Histogram>,
+    api_errors: Family<UrlLabels, Counter>,
+    target_duration: Family<TargetLabels, Histogram>,
+    target_errors: Family<TargetLabels, Counter>,
 }
 
 impl Default for Own {
@@ -93,6 +171,14 @@ impl Default for Own {
             scrape_duration: Histogram::new(BUCKETS),
             requests: Family::default(),
             request_duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            collection_duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            request_errors: Family::default(),
+            api_duration: Family::new_with_constructor(|| Histogram::new(PYTHON_BUCKETS)),
+            api_errors: Family::default(),
+            target_duration: Family::new_with_constructor(|| {
+                Histogram::new(PYTHON_BUCKETS.map(|bucket| bucket * 10.0))
+            }),
+            target_errors: Family::default(),
             registry: Registry::default(),
         };
         // The registry puts the full stop, the unit and `_total` behind what it is given.
@@ -112,6 +198,28 @@ impl Default for Own {
             help(&REQUEST_DURATION),
             Unit::Seconds,
             own.request_duration.clone(),
+        );
+        registry.register(stem(&REQUEST_ERRORS), help(&REQUEST_ERRORS), own.request_errors.clone());
+        registry.register(stem(&API_ERRORS), help(&API_ERRORS), own.api_errors.clone());
+        registry.register(stem(&TARGET_ERRORS), help(&TARGET_ERRORS), own.target_errors.clone());
+        let seconds = Unit::Seconds;
+        registry.register_with_unit(
+            stem(&COLLECTION_DURATION),
+            help(&COLLECTION_DURATION),
+            seconds.clone(),
+            own.collection_duration.clone(),
+        );
+        registry.register_with_unit(
+            stem(&API_DURATION),
+            help(&API_DURATION),
+            seconds.clone(),
+            own.api_duration.clone(),
+        );
+        registry.register_with_unit(
+            stem(&TARGET_DURATION),
+            help(&TARGET_DURATION),
+            seconds,
+            own.target_duration.clone(),
         );
         Self { registry, ..own }
     }
@@ -136,6 +244,46 @@ impl Own {
             cluster: name.to_owned(),
             requests: self.requests.clone(),
             durations: self.request_duration.clone(),
+        }
+    }
+
+    /// There is a module: what is counted by modules is 0 for it.
+    pub fn module(&self, name: &str) {
+        let label = ModuleLabel {
+            module: name.to_owned(),
+        };
+        drop(self.request_errors.get_or_create(&label));
+        drop(self.collection_duration.get_or_create(&label));
+    }
+
+    /// A scrape of `/pve` with `module` was answered after `took`; something could not be read where it `failed`.
+    pub fn collected(&self, module: &str, failed: bool, took: Duration) {
+        let label = ModuleLabel {
+            module: module.to_owned(),
+        };
+        self.request_errors.get_or_create(&label).inc_by(failed.into());
+        self.collection_duration
+            .get_or_create(&label)
+            .observe(took.as_secs_f64());
+    }
+
+    /// The same, by what was asked for.
+    pub fn target_scraped(&self, target: &str, cluster: bool, node: bool, failed: bool, took: Duration) {
+        let labels = TargetLabels {
+            target: target.to_owned(),
+            cluster: cluster.into(),
+            node: node.into(),
+        };
+        self.target_errors.get_or_create(&labels).inc_by(failed.into());
+        self.target_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// What counts calls of PVE by its URL.
+    #[must_use]
+    pub fn pve_requests(&self) -> PveRequests {
+        PveRequests {
+            durations: self.api_duration.clone(),
+            errors: self.api_errors.clone(),
         }
     }
 
@@ -171,6 +319,25 @@ impl Own {
             }
         }
         text
+    }
+}
+
+/// Counts calls of PVE by its URL.
+pub struct PveRequests {
+    durations: Family<UrlLabels, Histogram>,
+    errors: Family<UrlLabels, Counter>,
+}
+
+impl PveRequests {
+    /// A request to `endpoint` ended with an HTTP status, or without one.
+    pub fn count(&self, endpoint: &str, status: Option<u16>, took: Duration) {
+        let labels = UrlLabels {
+            method: "GET",
+            url: format!("{endpoint}/api2/json"),
+        };
+        let failed = status.is_none_or(|status| status >= 400);
+        self.errors.get_or_create(&labels).inc_by(failed.into());
+        self.durations.get_or_create(&labels).observe(took.as_secs_f64());
     }
 }
 

@@ -1,29 +1,173 @@
-//! The API token, and the 401 rule: read the secret again, try once more, then send nothing for a while.
+//! What a request shows to be let in, and the 401 rule: read the secret again, try once more, then send nothing for a while.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderValue;
-use tokio::sync::Mutex;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use crate::clock::Clock;
-use crate::config::Cluster;
+use crate::config::{Caller, Cluster};
 use crate::pve::endpoints::doubling;
 use crate::pve::error::ApiError;
+use crate::pve::login::{Entrance, Logins};
 
 /// How long nothing is sent after a second 401, the first time and at most.
-const REST: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(900));
+pub(super) const REST: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(900));
 
-/// The header of a token, and which reading of the secret it came from.
+/// What a request shows.
 #[derive(Clone)]
-pub struct Header {
-    /// The value of `Authorization`, marked as sensitive.
-    pub value: HeaderValue,
-    reading: u64,
+pub struct Pass {
+    /// The header and its value, which is marked as sensitive.
+    pub(super) header: (HeaderName, HeaderValue),
+    /// What everything but a GET has to show beside a ticket.
+    pub(super) csrf: Option<HeaderValue>,
+    /// Which reading of the secret, or which login, it came from.
+    pub(super) number: u64,
 }
 
-/// The token of one cluster.
+impl Pass {
+    /// The headers of a GET, or of a request that posts.
+    #[must_use]
+    pub fn headers(&self, posts: bool) -> HeaderMap {
+        let mut headers = HeaderMap::from_iter([self.header.clone()]);
+        if let Some(csrf) = self.csrf.as_ref().filter(|_| posts) {
+            headers.insert("csrfpreventiontoken", csrf.clone());
+        }
+        headers
+    }
+}
+
+/// Whether a request may log in first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogIn {
+    /// No: it cannot wait.
+    Never,
+    /// If there is no ticket for it.
+    IfNeeded,
+    /// Also to renew one that soon ends.
+    IfDue,
+}
+
+/// How long nothing is sent, and why.
+#[derive(Default)]
+pub(super) struct Rest {
+    until: Option<(Instant, ApiError)>,
+    times: u32,
+}
+
+impl Rest {
+    /// Begins one that is the longer the more there were since something was answered. Those who fail together begin one only.
+    pub(super) fn begin(&mut self, now: Instant, times: (Duration, Duration), error: &ApiError) {
+        if self.until.as_ref().is_none_or(|(until, _)| *until <= now) {
+            self.until = Some((now + doubling(times, self.times), error.clone()));
+            self.times = self.times.saturating_add(1);
+        }
+    }
+
+    /// Whether one has begun and nothing was answered since.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// Notes that a request was let in.
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.times = 0;
+        self.until.take_if(|(until, _)| *until <= now);
+    }
+
+    /// # Errors
+    /// Why nothing is sent now.
+    pub(super) fn check(&self, now: Instant) -> Result<(), ApiError> {
+        match &self.until {
+            Some((until, error)) if *until > now => Err(ApiError::Resting(Box::new(error.clone()))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How the requests to one cluster are authorized.
 pub struct Authorization {
+    caller: Caller,
+    kind: Kind,
+}
+
+enum Kind {
+    Token(Token),
+    User(Logins),
+}
+
+impl Authorization {
+    /// As `config` says. A secret is read with the first request.
+    #[must_use]
+    pub fn new(config: Cluster, clock: Clock) -> Self {
+        let caller = config.caller.clone();
+        let kind = match &caller {
+            Caller::Token(_) => Kind::Token(Token {
+                config,
+                clock,
+                state: Mutex::default(),
+            }),
+            Caller::User(_) => Kind::User(Logins::new(config, clock)),
+        };
+        Self { caller, kind }
+    }
+
+    /// How a request to `endpoint` gets in.
+    ///
+    /// # Errors
+    /// When the secret cannot be read, or while a refused one rests.
+    pub async fn entrance(&self, endpoint: &Url, may: LogIn) -> Result<Entrance<'_>, ApiError> {
+        match &self.kind {
+            Kind::Token(token) => token.pass(endpoint).map(Entrance::Open),
+            Kind::User(logins) => logins.entrance(endpoint, may).await,
+        }
+    }
+
+    /// How to try once more after a 401 on `refused`: with the secret read again, or by one more login, once for all requests that
+    /// were refused together.
+    ///
+    /// # Errors
+    /// As [`Self::entrance`], or when another request has found out already that it is refused as well.
+    pub async fn entrance_after(&self, refused: &Pass, endpoint: &Url) -> Result<Entrance<'_>, ApiError> {
+        match &self.kind {
+            Kind::Token(token) => token.pass_after(refused, endpoint).map(Entrance::Open),
+            Kind::User(logins) => logins.entrance_after(refused, endpoint).await,
+        }
+    }
+
+    /// A refusal, with the token or user that it is about.
+    #[must_use]
+    pub fn named(&self, error: ApiError) -> ApiError {
+        named(&self.caller, error)
+    }
+
+    /// Notes how a request to `endpoint` ended, and with what it was tried once more, if it was.
+    pub fn note<T>(&self, endpoint: &Url, outcome: &Result<T, ApiError>, again: Option<&Pass>) {
+        let refusal = match (outcome, again) {
+            (Ok(_), _) => None,
+            (Err(error @ ApiError::Unauthorized { .. }), Some(pass)) => Some((pass, error)),
+            (Err(_), _) => return,
+        };
+        match &self.kind {
+            Kind::Token(token) => token.note(refusal),
+            Kind::User(logins) => logins.note(endpoint, refusal),
+        }
+    }
+}
+
+pub(super) fn named(caller: &Caller, error: ApiError) -> ApiError {
+    match error {
+        ApiError::Unauthorized { endpoint, problem } => ApiError::Unauthorized {
+            endpoint,
+            problem: format!("{caller}: {problem}"),
+        },
+        error => error,
+    }
+}
+
+/// A token. It is good for every endpoint.
+struct Token {
     config: Cluster,
     clock: Clock,
     state: Mutex<State>,
@@ -31,126 +175,73 @@ pub struct Authorization {
 
 #[derive(Default)]
 struct State {
-    header: Option<Header>,
-    refused: u32,
-    rests: Option<(Instant, ApiError)>,
+    pass: Option<Pass>,
+    rest: Rest,
 }
 
-impl Authorization {
-    /// The token that `config` names. Its secret is read with the first request.
-    #[must_use]
-    pub fn new(config: Cluster, clock: Clock) -> Self {
-        Self {
-            config,
-            clock,
-            state: Mutex::default(),
-        }
+impl Token {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The header to send.
-    ///
-    /// # Errors
-    /// When the secret cannot be read, or while a refused one rests.
-    pub async fn header(&self, endpoint: &Url) -> Result<Header, ApiError> {
-        let mut state = self.state.lock().await;
+    fn pass(&self, endpoint: &Url) -> Result<Pass, ApiError> {
+        let mut state = self.lock();
         self.end_rest_of_replaced(&mut state, endpoint);
-        self.unless_resting(&state)?;
-        match &state.header {
-            Some(header) => Ok(header.clone()),
+        state.rest.check(self.clock.now())?;
+        match &state.pass {
+            Some(pass) => Ok(pass.clone()),
             None => {
-                let header = self.read(endpoint, 0)?;
-                state.header = Some(header.clone());
-                Ok(header)
+                let pass = self.read(endpoint, 0)?;
+                state.pass = Some(pass.clone());
+                Ok(pass)
             }
         }
     }
 
-    /// The header to try once more after a 401 on `refused`: with the secret read again, once for all requests that were
-    /// refused together.
-    ///
-    /// # Errors
-    /// When the secret cannot be read, or another request has found out already that it is refused as well.
-    pub async fn header_after(&self, refused: &Header, endpoint: &Url) -> Result<Header, ApiError> {
-        let mut state = self.state.lock().await;
-        self.unless_resting(&state)?;
-        match &state.header {
-            Some(newer) if newer.reading != refused.reading => Ok(newer.clone()),
+    fn pass_after(&self, refused: &Pass, endpoint: &Url) -> Result<Pass, ApiError> {
+        let mut state = self.lock();
+        state.rest.check(self.clock.now())?;
+        match &state.pass {
+            Some(newer) if newer.number != refused.number => Ok(newer.clone()),
             _ => {
-                let header = self
-                    .read(endpoint, refused.reading + 1)
-                    .inspect_err(|error| self.rest(&mut state, error))?;
-                state.header = Some(header.clone());
-                Ok(header)
+                let pass = self
+                    .read(endpoint, refused.number + 1)
+                    .inspect_err(|error| state.rest.begin(self.clock.now(), REST, error))?;
+                state.pass = Some(pass.clone());
+                Ok(pass)
             }
         }
     }
 
-    /// A refusal, with the token that it is about.
-    #[must_use]
-    pub fn named(&self, error: ApiError) -> ApiError {
-        match error {
-            ApiError::Unauthorized { endpoint, problem } => ApiError::Unauthorized {
-                endpoint,
-                problem: format!("token {}: {problem}", self.config.token_id),
-            },
-            error => error,
-        }
-    }
-
-    /// Notes how a request ended, and with which header it was tried once more, if it was.
-    pub async fn note<T>(&self, outcome: &Result<T, ApiError>, again: Option<&Header>) {
-        match (outcome, again) {
-            (Err(error @ ApiError::Unauthorized { .. }), Some(refused)) => {
-                let mut state = self.state.lock().await;
-                // The secret may have been corrected while PVE let this request wait.
-                if state.header.as_ref().is_none_or(|header| header.value == refused.value) {
-                    self.rest(&mut state, error);
-                }
+    fn note(&self, refusal: Option<(&Pass, &ApiError)>) {
+        let (mut state, now) = (self.lock(), self.clock.now());
+        match refusal {
+            // The secret may have been corrected while PVE let this request wait.
+            Some((refused, error)) if state.pass.as_ref().is_none_or(|pass| pass.header == refused.header) => {
+                state.rest.begin(now, REST, error);
             }
-            (Err(_), _) => {}
-            (Ok(_), _) => {
-                let mut state = self.state.lock().await;
-                state.refused = 0;
-                state.rests.take_if(|(until, _)| *until <= self.clock.now());
-            }
+            Some(_) => {}
+            None => state.rest.answered(now),
         }
     }
 
     /// Ends the rest when the secret is another one by now: whoever has corrected it must not wait for 15 minutes.
     fn end_rest_of_replaced(&self, state: &mut State, endpoint: &Url) {
-        if state.rests.is_none() {
+        if !state.rest.has_begun() {
             return;
         }
-        let refused = state.header.as_ref().map_or(0, |header| header.reading);
-        if let Ok(header) = self.read(endpoint, refused + 1)
-            && state
-                .header
-                .as_ref()
-                .is_none_or(|refused| refused.value != header.value)
+        let refused = state.pass.as_ref().map_or(0, |pass| pass.number);
+        if let Ok(pass) = self.read(endpoint, refused + 1)
+            && state.pass.as_ref().is_none_or(|refused| refused.header != pass.header)
         {
             *state = State {
-                header: Some(header),
+                pass: Some(pass),
                 ..State::default()
             };
         }
     }
 
-    fn unless_resting(&self, state: &State) -> Result<(), ApiError> {
-        match &state.rests {
-            Some((until, error)) if *until > self.clock.now() => Err(ApiError::Resting(Box::new(error.clone()))),
-            _ => Ok(()),
-        }
-    }
-
-    fn rest(&self, state: &mut State, error: &ApiError) {
-        let now = self.clock.now();
-        if state.rests.as_ref().is_none_or(|(until, _)| *until <= now) {
-            state.rests = Some((now + doubling(REST, state.refused), error.clone()));
-            state.refused = state.refused.saturating_add(1);
-        }
-    }
-
-    fn read(&self, endpoint: &Url, reading: u64) -> Result<Header, ApiError> {
+    fn read(&self, endpoint: &Url, number: u64) -> Result<Pass, ApiError> {
         let unauthorized = |problem: String| ApiError::Unauthorized {
             endpoint: endpoint.to_string(),
             problem,
@@ -158,13 +249,17 @@ impl Authorization {
         let secret = self.config.secret().map_err(|error| unauthorized(error.to_string()))?;
         let text = format!(
             "PVEAPIToken={}={}",
-            escaped(self.config.token_id.as_str()),
+            escaped(self.config.caller.as_str()),
             escaped(secret.expose())
         );
         let mut value = HeaderValue::from_str(&text)
             .map_err(|_| unauthorized("the token has characters that no HTTP header can carry".to_owned()))?;
         value.set_sensitive(true);
-        Ok(Header { value, reading })
+        Ok(Pass {
+            header: (AUTHORIZATION, value),
+            csrf: None,
+            number,
+        })
     }
 }
 
@@ -183,7 +278,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TokenSource;
+    use crate::config::SecretSource;
 
     #[tokio::test]
     async fn a_late_refusal_says_nothing_of_a_secret_that_has_been_corrected() {
@@ -198,7 +293,7 @@ mod tests {
         let config = Cluster::new(
             vec!["https://pve1.example:8006".parse().unwrap()],
             "exporter@pve!prometheus".parse().unwrap(),
-            TokenSource::file(&path),
+            SecretSource::file(&path),
         );
         let authorization = Authorization::new(config, Clock::default());
         let refusal = || -> Result<(), ApiError> {
@@ -207,16 +302,20 @@ mod tests {
                 problem: String::new(),
             })
         };
-        let wrong = authorization.header(&endpoint).await.unwrap();
-        authorization.note(&refusal(), Some(&wrong)).await;
-        assert!(authorization.header(&endpoint).await.is_err(), "it rests");
+        let pass = async || match authorization.entrance(&endpoint, LogIn::IfDue).await {
+            Ok(Entrance::Open(pass)) => Some(pass),
+            _ => None,
+        };
+        let wrong = pass().await.unwrap();
+        authorization.note(&endpoint, &refusal(), Some(&wrong));
+        assert!(pass().await.is_none(), "it rests");
 
         write("right");
-        let right = authorization.header(&endpoint).await.unwrap();
-        authorization.note(&refusal(), Some(&wrong)).await;
-        assert!(authorization.header(&endpoint).await.is_ok());
-        authorization.note(&refusal(), Some(&right)).await;
-        assert!(authorization.header(&endpoint).await.is_err());
+        let right = pass().await.unwrap();
+        authorization.note(&endpoint, &refusal(), Some(&wrong));
+        assert!(pass().await.is_some());
+        authorization.note(&endpoint, &refusal(), Some(&right));
+        assert!(pass().await.is_none());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The client of one cluster: which endpoint a request goes to, and to which one next. It can only read.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -12,24 +12,24 @@ use crate::clock::Clock;
 use crate::config::Cluster;
 use crate::pve::api;
 use crate::pve::authorization::Authorization;
-use crate::pve::budget::{Budget, Cost, Places, STORAGE_PATIENCE};
-use crate::pve::endpoints::{Endpoint, Endpoints};
+use crate::pve::budget::{Budget, Cost, Places};
+use crate::pve::endpoints::Endpoints;
 use crate::pve::error::{ApiError, DecodeError};
 use crate::pve::hung::HungStorages;
 use crate::pve::nodes::SilentNodes;
 use crate::pve::offline::OfflineNodes;
 pub use crate::pve::request::{Place, Request, Verb};
 use crate::pve::traffic::Traffic;
-use crate::pve::transport::{Limits, Observer, Transport};
+use crate::pve::transport::{Observer, Transport};
 use crate::pve::trust::{Learned, TrustError};
 use crate::pve::upid::without_users;
 
+mod at_endpoint;
+
+use at_endpoint::Failed;
+
 /// What a probe gets: it asks for what every endpoint has in memory.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long an endpoint may take to begin an answer of its own, which it has in memory: longer than that and it hangs. A request
-/// for another node may take as long as the whole.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a call of a guest agent gets at least: PVE itself waits up to 8 s before it says that the agent does not answer.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -250,17 +250,22 @@ impl Client {
                 // It turned out to be silent, or to hang, while this request waited for its place.
                 return Err(ApiError::Resting(Box::new(error)));
             }
-            let error = match places.hold(self.get_and_note(request, index, endpoint)).await {
-                Err(error) => error,
-                answer => return answer,
+            let asked = self.get_authorized(request, index, endpoint, for_other_node);
+            let (error, of_login) = match places.hold(asked).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failed::Request(error)) => (error, false),
+                Err(Failed::Login(error)) => (error, true),
             };
-            let (now, entry) = (self.clock.now(), request.place == Place::Entry);
+            let (now, entry) = (self.clock.now(), of_login || request.place == Place::Entry);
             match &error {
                 // It may have been a pooled connection that was dead.
                 _ if request.cost == Cost::Agent => return Err(error),
                 ApiError::Unreachable { .. } | ApiError::Tls { .. } => self.endpoints.failed(index, now, &error),
                 ApiError::Status { status: 500.., .. } | ApiError::Incomplete { .. } if entry => {}
-                ApiError::Timeout { .. } if entry && request.timeout.is_none() => self.endpoints.doubted(index),
+                ApiError::Timeout { .. } if of_login || entry && request.timeout.is_none() => {
+                    self.endpoints.doubted(index);
+                }
+                ApiError::Resting(error) if of_login && !matches!(**error, ApiError::Unauthorized { .. }) => {}
                 _ => return Err(error),
             }
             failure.get_or_insert(error);
@@ -280,51 +285,6 @@ impl Client {
                     problem: "there is no endpoint to ask".to_owned(),
                 }
             }))
-    }
-
-    /// Notes how it ended before anybody else gets its places.
-    async fn get_and_note(&self, request: &Request, index: usize, endpoint: &Endpoint) -> Result<Answer, ApiError> {
-        let Place::Node(node) = &request.place else {
-            return self.get_from(request, index, endpoint).await;
-        };
-        let under_way = UnderWay {
-            client: self,
-            node,
-            request,
-            endpoint: index,
-            since: self.clock.now(),
-        };
-        let outcome = self.get_from(request, index, endpoint).await;
-        under_way.ended();
-        self.silent
-            .note(node, &request.path, request.cost, &outcome, self.clock.now());
-        self.note_hung(node, request, index, &outcome);
-        outcome
-    }
-
-    fn why_hung(&self, node: &Arc<str>, request: &Request) -> Option<ApiError> {
-        let may_hang = request.cost == Cost::Storage;
-        may_hang.then(|| self.hung.why_resting(node, &request.path, self.clock.now()))?
-    }
-
-    /// Notes whether `node` did not answer in time, and not the endpoint through which it was asked.
-    fn note_hung(&self, node: &Arc<str>, request: &Request, endpoint: usize, outcome: &Result<Answer, ApiError>) {
-        if request.cost != Cost::Storage {
-            return;
-        }
-        match outcome {
-            // PVE's own proxy has given the node up.
-            Err(error @ ApiError::Status { status: 596, .. }) => {
-                self.hung.hangs(node, &request.path, error, self.clock.now());
-            }
-            Err(error @ ApiError::Timeout { .. }) if !self.endpoints.out_of_use(endpoint) => {
-                self.hung.hangs(node, &request.path, error, self.clock.now());
-            }
-            Ok(_) | Err(ApiError::Status { status: ..=594, .. } | ApiError::NotImplemented { .. }) => {
-                self.hung.answers(node, &request.path);
-            }
-            Err(_) => {}
-        }
     }
 
     /// Asks the endpoints that are out of use whether they are back, and those of a minority whether they still are.
@@ -406,86 +366,5 @@ impl Client {
             .learn(answer.decode(&request.path, api::nodes::fingerprints)?);
         self.endpoints.trust_changed();
         Ok(())
-    }
-
-    async fn get_from(&self, request: &Request, index: usize, endpoint: &Endpoint) -> Result<Answer, ApiError> {
-        let most = if request.cost == Cost::Agent {
-            self.agent_timeout
-        } else {
-            self.request_timeout
-        };
-        let whole = request.timeout.unwrap_or(most).min(most);
-        let head = if matches!(request.place, Place::Node(_)) {
-            whole
-        } else {
-            whole.min(HEAD_TIMEOUT)
-        };
-        let limits = Limits { head, whole };
-        let mut started = Instant::now();
-        let header = self.authorization.header(&endpoint.url).await?;
-        let send = async |value| {
-            if request.cost != Cost::Agent {
-                // Agents have a ceiling of their own, and what is read guest by guest must not starve beside them.
-                self.traffic.note(self.clock.now());
-            }
-            let outcome = self
-                .transport
-                .send(&endpoint.url, &request.path, request.verb.posts(), value, limits)
-                .await;
-            if outcome.as_ref().map_or_else(|failure| failure.reached, |_| true) {
-                self.endpoints.reached(index);
-            }
-            outcome.map_err(|failure| (failure.cut, failure.error))
-        };
-        let mut outcome = send(header.value.clone()).await;
-        // A call of an agent was decided on by what was true of the guest then: another second decides anew.
-        let repeats = request.cost != Cost::Agent;
-        if repeats && matches!(outcome, Err((true, _))) {
-            // A pooled connection turned out to be dead; what changes nothing is safe to repeat.
-            outcome = send(header.value.clone()).await;
-        }
-        let mut outcome = outcome.map_err(|(_, error)| error);
-        let mut again = None;
-        if repeats && matches!(outcome, Err(ApiError::Unauthorized { .. })) {
-            let header = self.authorization.header_after(&header, &endpoint.url).await?;
-            // PVE lets a refused request wait for 3 s, which says nothing about this one.
-            started = Instant::now();
-            outcome = send(header.value.clone()).await.map_err(|(_, error)| error);
-            again = Some(header);
-        }
-        let outcome = outcome.map_err(|error| self.authorization.named(error));
-        self.authorization.note(&outcome, again.as_ref()).await;
-        Ok(Answer {
-            body: outcome?,
-            endpoint: index,
-            took: started.elapsed(),
-        })
-    }
-}
-
-/// A request that a node is at work on. The refresh that it belongs to may have to end before it is given up itself, and drops it:
-/// nothing else would tell that it hangs.
-struct UnderWay<'a> {
-    client: &'a Client,
-    node: &'a Arc<str>,
-    request: &'a Request,
-    endpoint: usize,
-    since: Instant,
-}
-
-impl UnderWay<'_> {
-    fn ended(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        let passed = self.client.clock.now().saturating_duration_since(self.since);
-        if passed > STORAGE_PATIENCE {
-            let error = self.client.timed_out(self.endpoint, self.request, passed);
-            self.client
-                .note_hung(self.node, self.request, self.endpoint, &Err(error));
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The PVE REST API: transport, errors, and the wire types of each endpoint. Knows nothing of metrics.
 //!
-//! [`client`] decides which endpoint a request goes to; [`budget`] how many are in flight; [`authorization`] with which token;
+//! [`client`] decides which endpoint a request goes to; [`budget`] how many are in flight; [`authorization`] with which token, or
+//! with which ticket of a [`login`];
 //! [`nodes`] spares those that do not answer; [`transport`] sends it over a connection that [`trust`] accepts. [`perl`] and
 //! [`property_string`] read what PVE writes.
 
@@ -11,6 +12,7 @@ pub mod client;
 pub mod endpoints;
 pub mod error;
 pub mod hung;
+pub mod login;
 pub mod nodes;
 pub mod offline;
 pub mod perl;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::RequestBuilder;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
 use tokio::time::timeout;
 use url::Url;
@@ -16,6 +17,7 @@ use crate::config::Cluster;
 use crate::pve::budget::PER_ENDPOINT;
 use crate::pve::client::ClientError;
 use crate::pve::error::ApiError;
+use crate::pve::login;
 use crate::pve::trust::{Authorities, Learned, Trust, tls_config};
 use crate::pve::upid::without_users;
 
@@ -96,18 +98,35 @@ impl Transport {
         endpoint: &Url,
         path: &str,
         posts: bool,
-        authorization: HeaderValue,
+        headers: HeaderMap,
+        limits: Limits,
+    ) -> Result<Bytes, Failure> {
+        let url = below(endpoint, path);
+        let request = if posts { self.http.post(url) } else { self.http.get(url) };
+        self.exchange(request.headers(headers), endpoint, path, limits).await
+    }
+
+    /// Posts the form of a login and reads the answer.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn log_in(&self, endpoint: &Url, form: String, limits: Limits) -> Result<Bytes, Failure> {
+        let request = self.http.post(below(endpoint, login::PATH));
+        let request = request
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form);
+        self.exchange(request, endpoint, login::PATH, limits).await
+    }
+
+    async fn exchange(
+        &self,
+        request: RequestBuilder,
+        endpoint: &Url,
+        path: &str,
         limits: Limits,
     ) -> Result<Bytes, Failure> {
         let started = Instant::now();
-        let mut url = endpoint.clone();
-        let (before, query) = path
-            .split_once('?')
-            .map_or((path, None), |(before, query)| (before, Some(query)));
-        url.set_path(&format!("/api2/json{before}"));
-        url.set_query(query);
-        let request = if posts { self.http.post(url) } else { self.http.get(url) };
-        let request = request.header(AUTHORIZATION, authorization).timeout(limits.whole);
+        let request = request.timeout(limits.whole);
         let late = |limit| ApiError::Timeout {
             endpoint: endpoint.to_string(),
             path: without_users(path),
@@ -200,6 +219,16 @@ impl Transport {
             reached: false,
         }
     }
+}
+
+fn below(endpoint: &Url, path: &str) -> Url {
+    let mut url = endpoint.clone();
+    let (before, query) = path
+        .split_once('?')
+        .map_or((path, None), |(before, query)| (before, Some(query)));
+    url.set_path(&format!("/api2/json{before}"));
+    url.set_query(query);
+    url
 }
 
 fn trust(config: &Cluster) -> Trust {

@@ -12,6 +12,7 @@ use hyper::body::{Body, Frame};
 use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::compat::text::Page;
 use crate::metrics::exposition::{CHUNK_BYTES, Exposition};
 
 /// How long a client may take for the whole answer. Without a limit, clients that take a few bytes now and then would keep
@@ -26,9 +27,27 @@ const SLACK: usize = 4 * 1024;
 #[error("the client took longer than {ANSWER_TIMEOUT:?} for the answer")]
 pub(super) struct TooSlow;
 
+/// What gives itself out in chunks.
+pub(super) trait Chunks: Send {
+    /// Appends the next chunk to `out`; false when there was nothing left.
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool;
+}
+
+impl Chunks for Exposition {
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+        Self::next_chunk(self, out)
+    }
+}
+
+impl Chunks for Page {
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
+        Self::next_chunk(self, CHUNK_BYTES, out)
+    }
+}
+
 /// An exposition as a body, compressed where the client wants that.
 pub(super) struct ExpositionBody {
-    exposition: Exposition,
+    exposition: Box<dyn Chunks>,
     gzip: Option<GzEncoder<Vec<u8>>>,
     plain: Vec<u8>,
     deadline: Instant,
@@ -37,10 +56,10 @@ pub(super) struct ExpositionBody {
 }
 
 impl ExpositionBody {
-    pub(super) fn new(exposition: Exposition, gzip: bool, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(exposition: impl Chunks + 'static, gzip: bool, permit: OwnedSemaphorePermit) -> Self {
         let gzip = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
         Self {
-            exposition,
+            exposition: Box::new(exposition),
             gzip,
             plain: Vec::new(),
             deadline: Instant::now() + ANSWER_TIMEOUT,

@@ -10,7 +10,7 @@ use hyper::{Method, Request, body::Incoming};
 use tokio::sync::Semaphore;
 use url::{Url, form_urlencoded};
 
-use super::{Body, exposed, plain, refused, text, wait};
+use super::{Body, place, plain, shown, text, wait};
 use crate::config::parse_vmid;
 use crate::scrape::{Exporter, NoGuest, NoTargets, Target};
 
@@ -60,14 +60,14 @@ pub(super) async fn metrics(
             Err(problem) => no_guest(&problem),
         };
     }
-    let Ok(permit) = Arc::clone(scrapes).try_acquire_owned() else {
-        exporter.own().refused();
-        return refused();
+    let permit = match place(exporter, scrapes) {
+        Ok(permit) => permit,
+        Err(response) => return *response,
     };
     let headers = request.headers();
     let format = super::negotiation::format(headers.get_all(hyper::header::ACCEPT));
     match exporter.guest(&path.cluster, vmid, format).await {
-        Ok(exposition) => exposed(exposition, headers, format, permit),
+        Ok(exposition) => shown(exposition, headers, format, permit),
         Err(problem) => no_guest(&problem),
     }
 }

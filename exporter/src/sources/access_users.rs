@@ -13,7 +13,7 @@ const PATH: &str = "/access/users?full=1";
 pub struct AccessUsers {
     users: Vec<User>,
     tokens: Vec<Token>,
-    /// When the exporter's own token or its user expires, if ever and if PVE lists it.
+    /// When the exporter's own token or user expires, if ever and if PVE lists it.
     own: Option<u64>,
     /// Rows that could not be read.
     pub damaged_rows: u64,
@@ -35,7 +35,7 @@ struct Token {
     expires: Option<u64>,
 }
 
-/// Reads them. `own` is the name of the exporter's token.
+/// Reads them. `own` is the name of the exporter's token or user.
 ///
 /// # Errors
 /// Every [`ApiError`].
@@ -61,6 +61,9 @@ fn convert(body: &[u8], own: &str) -> Result<AccessUsers, DecodeError> {
             locked: row.totp_locked == Some(true),
             locked_until: row.tfa_locked_until,
         };
+        if row.userid == owner && own.is_empty() {
+            access.own = user.expires;
+        }
         for token in row.tokens {
             let Some(token) = token else {
                 unusable += 1;
@@ -169,6 +172,13 @@ mod tests {
         let access = convert(body, "a@pve!x").unwrap();
         assert_eq!(row(&access, 60)[4..], [Some(0), Some(70), Some(70)]);
         assert_eq!(row(&access, 80)[2..], [Some(1), Some(3), Some(3), None, Some(70)]);
+    }
+
+    #[test]
+    fn a_user_who_logs_in_has_an_expiry_of_its_own() {
+        let body = br#"{"data":[{"userid":"a@pve","enable":1,"expire":70,"tokens":[{"tokenid":"x","expire":50}]},
+            {"userid":"b@pve","enable":1,"expire":60}]}"#;
+        assert_eq!(row(&convert(body, "a@pve").unwrap(), 40)[5..], [Some(50), Some(70)]);
     }
 
     #[test]

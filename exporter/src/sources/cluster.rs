@@ -12,6 +12,7 @@ use crate::pve::client::{Client, ClientError};
 use crate::pve::transport::Observer;
 use crate::sources::agent::answers::Limits;
 use crate::sources::cluster_status::{self, ClusterStatus};
+use crate::sources::intervals::Intervals;
 use crate::sources::metrics_export::{self, NodeSamples};
 use crate::sources::name::SourceName;
 use crate::sources::node_status::{self, NodeStatus};
@@ -78,10 +79,6 @@ const STAND_IN_MAX_AGE: Duration = Duration::from_secs(30);
 
 /// For how long after a scrape failed sources are still retried, at least and at most: nothing asks PVE when nobody scrapes.
 const RETRIED_AFTER_SCRAPE: (Duration, Duration) = (Duration::from_secs(360), Duration::from_secs(900));
-
-/// How many intervals between scrapes are remembered. The longest counts, so that several Prometheis that scrape close together
-/// are not taken for a fast one.
-const INTERVALS: usize = 16;
 
 /// What a scrape is first of all for, and what tells which nodes there are.
 const MAIN: [SourceName; 5] = [
@@ -159,10 +156,9 @@ pub struct ClusterSources {
 
 #[derive(Default)]
 struct Scrapes {
-    last: Option<Instant>,
+    intervals: Intervals,
     /// When a scrape last needed each source.
     needed: BTreeMap<SourceName, Instant>,
-    intervals: std::collections::VecDeque<Duration>,
 }
 
 impl ClusterSources {
@@ -224,7 +220,7 @@ impl ClusterSources {
                     .is_some_and(|policy| policy.enabled),
             ),
             machines: Machines::new(&wiring, &known),
-            census: Census::new(&wiring, &known, cluster.token_id.as_str()),
+            census: Census::new(&wiring, &known, cluster.caller.as_str()),
             direct: Direct::new(
                 &wiring,
                 &known,
@@ -257,6 +253,12 @@ impl ClusterSources {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn client(&self) -> &Arc<Client> {
+        &self.client
     }
 
     /// What decides whether a reload of the configuration changes anything here.
@@ -352,7 +354,12 @@ impl ClusterSources {
             .0
             .max(self.interval() * 5 / 2)
             .min(RETRIED_AFTER_SCRAPE.1);
-        let last = self.scrapes.lock().unwrap_or_else(PoisonError::into_inner).last;
+        let last = self
+            .scrapes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .intervals
+            .last();
         if last.is_none_or(|last| self.clock.now().saturating_duration_since(last) > window) {
             return;
         }
@@ -430,26 +437,14 @@ impl ClusterSources {
     }
 
     fn note_scrape(&self) -> Duration {
-        let now = self.clock.now();
-        {
-            let mut scrapes = self.scrapes.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(last) = scrapes.last {
-                if scrapes.intervals.len() == INTERVALS {
-                    scrapes.intervals.pop_front();
-                }
-                scrapes.intervals.push_back(now.saturating_duration_since(last));
-            }
-            scrapes.last = Some(now);
-        }
-        self.interval()
+        let mut scrapes = self.scrapes.lock().unwrap_or_else(PoisonError::into_inner);
+        scrapes.intervals.note(self.clock.now());
+        scrapes.intervals.interval()
     }
 
     fn interval(&self) -> Duration {
         let scrapes = self.scrapes.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut longest: Vec<Duration> = scrapes.intervals.iter().copied().collect();
-        longest.sort_unstable_by(|left, right| right.cmp(left));
-        // One pause of the scraper among several intervals is none of them.
-        longest.get(usize::from(longest.len() > 2)).copied().unwrap_or_default()
+        scrapes.intervals.interval()
     }
 
     /// What is not there by `deadline` is served as it was, or is absent.

@@ -32,6 +32,7 @@ pub mod ha_rules;
 pub mod ha_status;
 pub mod held;
 pub mod interfaces;
+pub mod intervals;
 pub mod kernel_release;
 pub mod lvm;
 pub mod lvmthin;

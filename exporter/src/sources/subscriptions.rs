@@ -44,7 +44,7 @@ pub fn convert(body: &[u8], cluster: &str, node: &str) -> Result<Subscription, D
 }
 
 /// When a day such as `2027-03-31` begins in UTC, in Unix seconds.
-fn midnight(date: &str) -> Option<u64> {
+pub(crate) fn midnight(date: &str) -> Option<u64> {
     let mut parts = date.split('-').map(|part| part.parse::<u64>().ok());
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
     let valid = (1970..10_000).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);

@@ -6,6 +6,7 @@ mod support;
 
 mod errors;
 mod failover;
+mod logins;
 mod secrecy;
 mod transport;
 mod trust;

@@ -14,7 +14,7 @@ use crate::support::scripted_server::{Answer, SECRET, ScriptedServer};
 use crate::{client, version};
 
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -36,7 +36,15 @@ impl MakeWriter<'_> for Log {
 }
 
 impl Log {
-    fn text(&self) -> String {
+    /// Takes down everything that this program and its libraries log through tracing.
+    pub(crate) fn watch(&self) -> tracing::subscriber::DefaultGuard {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(self.clone());
+        tracing::subscriber::set_default(subscriber.finish())
+    }
+
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 }
@@ -44,11 +52,7 @@ impl Log {
 #[tokio::test]
 async fn a_refused_secret_is_in_no_log_and_no_exposition() {
     let log = Log::default();
-    // Everything that this program and its libraries log through tracing.
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(log.clone());
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let _guard = log.watch();
 
     let server = ScriptedServer::start(|_| Answer::Close(b"HTTP/1.1 401 No ticket\r\n\r\n".to_vec())).await;
     let (exporter, _) = exporters::exporter(&[("main", server.cluster())]);

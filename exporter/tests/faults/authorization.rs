@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use pve_exporter::config::{SourceSettings, TokenSource};
+use pve_exporter::config::{SecretSource, SourceSettings};
 use pve_exporter::sources::name::SourceName;
 
 use crate::support::simulated::{Simulated, failures, options, source_up, sources_down};
@@ -25,7 +25,7 @@ fn write_token(path: &Path, secret: &str) {
 async fn with_token_file(path: &Path) -> Simulated {
     write_token(path, &options().token_secret);
     let pve = Simulated::with(options(), |config| {
-        config.clusters.get_mut("main").unwrap().token = TokenSource::file(path);
+        config.clusters.get_mut("main").unwrap().secret = SecretSource::file(path);
     })
     .await;
     assert_eq!(sources_down(&pve.scrape().await), []);
@@ -108,7 +108,7 @@ async fn an_unreadable_token_file_is_a_failure_that_ends() {
     let path = folder.path().join("token");
     write_token(&path, &options().token_secret);
     let pve = Simulated::with(options(), |config| {
-        config.clusters.get_mut("main").unwrap().token = TokenSource::file(&path);
+        config.clusters.get_mut("main").unwrap().secret = SecretSource::file(&path);
     })
     .await;
     std::fs::remove_file(&path).unwrap();

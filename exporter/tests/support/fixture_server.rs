@@ -19,7 +19,7 @@ use hyper::ext::ReasonPhrase;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use pve_exporter::config::{Cluster, Fingerprint, Secret, TokenSource};
+use pve_exporter::config::{Cluster, Fingerprint, Secret, SecretSource};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
@@ -158,7 +158,7 @@ impl FixtureServer {
     /// A configuration for this server.
     pub fn cluster(&self) -> Cluster {
         let secret = Secret::new("00000000-0000-4000-8000-000000000000".to_owned());
-        let token = TokenSource::Environment {
+        let token = SecretSource::Environment {
             variable: "TEST".to_owned(),
             secret,
         };

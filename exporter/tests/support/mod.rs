@@ -5,6 +5,7 @@ pub mod collector;
 pub mod exporters;
 pub mod fixture_server;
 pub mod http;
+pub mod incumbent;
 pub mod program;
 pub mod prometheus;
 pub mod scripted_server;

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest;
-use pve_exporter::config::{Cluster, Fingerprint, Secret, TokenSource};
+use pve_exporter::config::{Cluster, Fingerprint, Secret, SecretSource};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -35,6 +35,8 @@ pub enum Answer {
 pub struct Received {
     /// Request line and headers.
     pub head: String,
+    /// What followed them.
+    pub body: String,
     /// The connection, counted from 0.
     pub connection: usize,
     /// The request on this connection, counted from 0.
@@ -113,7 +115,7 @@ impl ScriptedServer {
 
     /// A configuration for this server.
     pub fn cluster(&self) -> Cluster {
-        let token = TokenSource::Environment {
+        let token = SecretSource::Environment {
             variable: "TEST".to_owned(),
             secret: Secret::new(SECRET.to_owned()),
         };
@@ -165,12 +167,19 @@ async fn serve(
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await?);
         }
-        let request = Received {
+        let mut request = Received {
             head: String::from_utf8_lossy(&head).into_owned(),
+            body: String::new(),
             connection,
             index,
             alpn: alpn.clone(),
         };
+        let length = request
+            .header("content-length")
+            .map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        request.body = String::from_utf8_lossy(&body).into_owned();
         received.lock().unwrap().push(request.clone());
         let answer = script(&request);
         let (Answer::Keep(bytes) | Answer::Close(bytes) | Answer::Stall(bytes)) = &answer;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pve_exporter::clock::Clock;
-use pve_exporter::config::{Cluster, Config, Secret, TokenSource};
+use pve_exporter::config::{Cluster, Config, Secret, SecretSource};
 use pve_exporter::metrics::exposition::Format;
 use pve_exporter::scrape::Exporter;
 use pve_simulator::{Fault, FaultId, Options, Simulator};
@@ -48,7 +48,7 @@ pub fn options() -> Options {
 /// The configuration for a simulated cluster: every node is an endpoint, trusted by its fingerprint.
 pub fn cluster(simulator: &Simulator) -> Cluster {
     let endpoints = simulator.endpoints().iter().map(|url| url.parse().unwrap()).collect();
-    let token = TokenSource::Environment {
+    let token = SecretSource::Environment {
         variable: "TEST".to_owned(),
         secret: Secret::new(simulator.token_secret()),
     };

@@ -35,6 +35,9 @@ pub struct QDevice<'a> {
     /// `QNetd host`: the machine that votes, such as `192.0.2.9:5403`.
     #[serde(rename = "QNetd host", borrow, deserialize_with = "perl::text")]
     pub host: Cow<'a, str>,
+    /// `Tie-breaker`: which half goes on, such as `Node with lowest node ID`.
+    #[serde(rename = "Tie-breaker", borrow, deserialize_with = "perl::text")]
+    pub tie_breaker: Cow<'a, str>,
 }
 
 /// Gives each node to `each`; returns how many rows were damaged.

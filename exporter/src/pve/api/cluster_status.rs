@@ -32,6 +32,9 @@ pub struct Row<'a> {
     /// `ip`, of a node row: its address in the cluster network.
     #[serde(borrow, deserialize_with = "perl::text")]
     pub ip: Cow<'a, str>,
+    /// `level`, of a node row: its subscription's; empty without one.
+    #[serde(borrow, deserialize_with = "perl::text")]
+    pub level: Cow<'a, str>,
     /// `local`, of a node row: this node answered.
     #[serde(deserialize_with = "perl::truth")]
     pub local: Option<bool>,

@@ -1,6 +1,7 @@
 //! The wire types, one file for each endpoint. They hold what PVE sends, as tolerant as [`crate::pve::perl`] makes them.
 
 pub mod access_permissions;
+pub mod access_ticket;
 pub mod access_users;
 pub mod agent;
 pub mod apt_versions;

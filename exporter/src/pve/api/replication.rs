@@ -15,6 +15,9 @@ pub struct Row<'a> {
     /// `id`: the guest's number and the job's, such as `100-0`.
     #[serde(borrow, deserialize_with = "perl::text")]
     pub id: Cow<'a, str>,
+    /// `guest`: its number.
+    #[serde(deserialize_with = "perl::whole")]
+    pub guest: Option<u64>,
     /// `type`: `local`.
     #[serde(rename = "type", borrow, deserialize_with = "perl::text")]
     pub kind: Cow<'a, str>,

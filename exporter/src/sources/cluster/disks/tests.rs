@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use pve_simulator::{Options, Simulator};
 
 use super::*;
-use crate::config::{Cluster, GuestFilter, Secret, TokenSource};
+use crate::config::{Cluster, GuestFilter, Secret, SecretSource};
 use crate::pve::transport::Observer;
 use crate::sources::cluster::Placed;
 use crate::sources::cluster_status;
@@ -32,7 +32,7 @@ impl Room {
             ..Options::default()
         };
         let simulator = Simulator::start(options).await.unwrap();
-        let token = TokenSource::Environment {
+        let token = SecretSource::Environment {
             variable: "TEST".to_owned(),
             secret: Secret::new(simulator.token_secret()),
         };

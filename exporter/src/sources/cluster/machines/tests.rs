@@ -6,7 +6,7 @@ use url::Url;
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::{Cluster, GuestFilter, Secret, TokenSource};
+use crate::config::{Cluster, GuestFilter, Secret, SecretSource};
 use crate::metrics::labels::Identity;
 use crate::metrics::table::Subject;
 use crate::pve::transport::Observer;
@@ -46,7 +46,7 @@ impl Simulated {
         };
         let simulator = Simulator::start(options).await.unwrap();
         let endpoints = simulator.endpoints().iter().map(|url| url.parse().unwrap()).collect();
-        let token = TokenSource::Environment {
+        let token = SecretSource::Environment {
             variable: "TEST".to_owned(),
             secret: Secret::new(simulator.token_secret()),
         };

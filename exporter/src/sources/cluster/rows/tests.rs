@@ -3,7 +3,7 @@ use url::Url;
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::{Cluster as ClusterConfig, Config, Secret, TokenSource};
+use crate::config::{Cluster as ClusterConfig, Config, Secret, SecretSource};
 use crate::pve::transport::Observer;
 
 struct Uncounted;
@@ -20,7 +20,7 @@ async fn the_loss_of_nodes_is_worked_out_once_for_each_list() {
     };
     let simulator = Simulator::start(options).await.unwrap();
     let endpoints = simulator.endpoints().iter().map(|url| url.parse().unwrap()).collect();
-    let token = TokenSource::Environment {
+    let token = SecretSource::Environment {
         variable: "TEST".to_owned(),
         secret: Secret::new(simulator.token_secret()),
     };

@@ -1,0 +1,377 @@
+//! Who may be asked with whose credentials, and what is held of each.
+//!
+//! With a `pve.yml` that is this machine and what a module allows; without one it is what the clusters of the exporter's own
+//! configuration name. Everything else is refused before a name is resolved and before a credential is touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use url::Url;
+
+use crate::clock::Clock;
+use crate::compat::collector::{Collector, Collectors};
+use crate::compat::config::{DEFAULT_MODULE, Module, Modules};
+use crate::compat::held::{HeldTarget, Wanted};
+use crate::compat::parameters::{Nodes, Parameters};
+use crate::compat::targets::{PVE_PORT, Target};
+use crate::compat::text::Page;
+use crate::config::{Cluster, Config};
+use crate::metrics::own::{Own, PveRequests, RequestCounts};
+use crate::pve::client::{Client, ClientError};
+use crate::pve::transport::Observer;
+use crate::sources::cluster::ClusterSources;
+
+/// How many targets are held: whoever may ask for a whole range of addresses must not fill the memory with them.
+const MOST_TARGETS: usize = 256;
+
+/// How many names of targets are counted by. Those of a range of addresses would never end.
+const MOST_NAMES: usize = 1024;
+
+/// A scrape that is not answered.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// There is no such module.
+    #[error("Module '{0}' not found in config")]
+    Module(String),
+    /// Nobody can ask with this module.
+    #[error("Module '{0}' cannot be used: {1}")]
+    Credentials(String, &'static str),
+    /// The target is none that the configuration names.
+    #[error("target {target:?} is not allowed: {reason}")]
+    Target {
+        /// What was asked for.
+        target: String,
+        /// Why not, and what to write to allow it.
+        reason: String,
+    },
+    /// There cannot be a client for it.
+    #[error("target {target:?} cannot be asked: {problem}")]
+    Client {
+        /// What was asked for.
+        target: String,
+        /// What is wrong.
+        problem: ClientError,
+    },
+}
+
+/// Everything behind `/pve`.
+pub struct DropIn {
+    clock: Clock,
+    own: Arc<Own>,
+    switches: Switches,
+    modules: Option<Modules>,
+    clusters: BTreeMap<String, (Cluster, Arc<ClusterSources>)>,
+    targets: Mutex<BTreeMap<String, (Origin, Arc<HeldTarget>)>>,
+    names: Mutex<BTreeSet<String>>,
+}
+
+/// What the flags of prometheus-pve-exporter switch on and off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switches {
+    /// The collectors that are on.
+    pub collectors: Collectors,
+    /// Whether calls of PVE are counted by its URL.
+    pub api_metrics: bool,
+    /// Whether scrapes are counted by their target.
+    pub target_metrics: bool,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            collectors: Collector::ALL.into(),
+            api_metrics: false,
+            target_metrics: false,
+        }
+    }
+}
+
+/// Whose credentials a target is asked with. Another origin is another target, even at the same address.
+#[derive(Clone)]
+enum Origin {
+    Module(Module),
+    Cluster(Arc<ClusterSources>),
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Module(one), Self::Module(other)) => one == other,
+            (Self::Cluster(one), Self::Cluster(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+/// A target that may be asked.
+struct Permit {
+    /// What tells it from others, and what log lines call it.
+    title: String,
+    /// The module or cluster.
+    name: String,
+    origin: Origin,
+    asks: Asks,
+}
+
+/// How it is asked.
+enum Asks {
+    /// As the rest of the exporter asks the cluster; of several endpoints it names this one.
+    As(Arc<ClusterSources>, Box<Cluster>, Option<usize>),
+    /// By itself.
+    Alone(Box<Cluster>),
+}
+
+impl DropIn {
+    /// What `config` and its `clusters` allow. Targets that are asked as `before` keep what is held of them.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        clusters: &BTreeMap<String, Arc<ClusterSources>>,
+        clock: &Clock,
+        own: &Arc<Own>,
+        before: Option<&Self>,
+    ) -> Self {
+        let with_config = |(name, sources): (&String, &Arc<ClusterSources>)| {
+            Some((name.clone(), (config.clusters.get(name)?.clone(), Arc::clone(sources))))
+        };
+        let drop_in = Self {
+            clock: clock.clone(),
+            own: Arc::clone(own),
+            switches: config.switches.clone(),
+            modules: config.modules.clone(),
+            clusters: clusters.iter().filter_map(with_config).collect(),
+            targets: Mutex::default(),
+            names: Mutex::default(),
+        };
+        for module in drop_in.module_names() {
+            own.module(&module);
+        }
+        let kept = before.map(|before| before.lock().clone()).unwrap_or_default();
+        let is_current = |origin: &Origin| match origin {
+            Origin::Module(module) => {
+                let modules = drop_in.modules.iter().flat_map(|modules| modules.modules.values());
+                modules.into_iter().any(|current| current == module)
+            }
+            Origin::Cluster(sources) => drop_in
+                .clusters
+                .values()
+                .any(|(_, current)| Arc::ptr_eq(current, sources)),
+        };
+        let kept = kept.into_iter().filter(|(_, (origin, _))| is_current(origin));
+        *drop_in.lock() = kept.collect();
+        drop_in
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Origin, Arc<HeldTarget>)>> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The modules of a `pve.yml`; none without one.
+    #[must_use]
+    pub fn module_names(&self) -> Vec<String> {
+        let modules = self.modules.iter().flat_map(|modules| modules.modules.keys());
+        modules.cloned().collect()
+    }
+
+    /// Answers a scrape, waiting for PVE no longer than `wait`.
+    ///
+    /// # Errors
+    /// When the parameters name what there is not, or what may not be asked. That PVE cannot be reached is no error.
+    pub async fn scrape(&self, parameters: &Parameters, wait: Duration) -> Result<Page, Refusal> {
+        let (started, deadline) = (Instant::now(), tokio::time::Instant::now() + wait);
+        let target = self.target(parameters)?;
+        let is_wanted = |collector: &Collector| {
+            if collector.is_of_node() {
+                parameters.nodes != Nodes::None
+            } else {
+                parameters.cluster
+            }
+        };
+        let collectors = self.switches.collectors.iter().copied().filter(is_wanted);
+        let wanted = Wanted {
+            collectors: collectors.collect(),
+            nodes: parameters.nodes,
+        };
+        let view = target.scrape(&wanted, deadline).await;
+        let failed = view.outcomes.iter().any(|outcome| !outcome.success);
+        self.own.collected(&parameters.module, failed, started.elapsed());
+        if self.switches.target_metrics {
+            let nodes = parameters.nodes != Nodes::None;
+            self.own.target_scraped(
+                &self.counted(&parameters.target),
+                parameters.cluster,
+                nodes,
+                failed,
+                started.elapsed(),
+            );
+        }
+        Ok(Page::new(view))
+    }
+
+    /// Tries again what has failed. To be called about once a second.
+    pub fn retry(&self) {
+        for (_, target) in self.lock().values() {
+            target.retry();
+        }
+    }
+
+    /// The name that a target is counted by.
+    fn counted(&self, name: &str) -> String {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.contains(name) || names.len() < MOST_NAMES {
+            names.insert(name.to_owned());
+            return name.to_owned();
+        }
+        "other".to_owned()
+    }
+
+    fn target(&self, parameters: &Parameters) -> Result<Arc<HeldTarget>, Refusal> {
+        let permit = self.permit(parameters)?;
+        let mut targets = self.lock();
+        if let Some((origin, target)) = targets.get(&permit.title)
+            && *origin == permit.origin
+        {
+            return Ok(Arc::clone(target));
+        }
+        let target = self.build(&permit).map_err(|problem| Refusal::Client {
+            target: parameters.target.clone(),
+            problem,
+        })?;
+        if targets.len() >= MOST_TARGETS
+            && let Some(oldest) = targets
+                .iter()
+                .min_by_key(|(_, (_, target))| target.last_scraped())
+                .map(|(title, _)| title.clone())
+        {
+            targets.remove(&oldest);
+        }
+        let target = Arc::new(target);
+        targets.insert(permit.title, (permit.origin, Arc::clone(&target)));
+        Ok(target)
+    }
+
+    fn build(&self, permit: &Permit) -> Result<HeldTarget, ClientError> {
+        let (config, client, home) = match &permit.asks {
+            Asks::As(sources, config, home) => (&**config, Arc::clone(sources.client()), *home),
+            Asks::Alone(config) => {
+                let endpoint = config.endpoints.first().map_or("", Url::as_str);
+                let observer = Arc::new(Counts {
+                    endpoint: self.counted(endpoint.trim_end_matches('/')),
+                    requests: self.own.request_counts(&permit.name),
+                    by_url: self.switches.api_metrics.then(|| self.own.pve_requests()),
+                });
+                let client = Client::new(config, self.clock.clone(), observer)?;
+                (&**config, Arc::new(client), None)
+            }
+        };
+        Ok(HeldTarget::new(permit.title.clone(), client, home, config, &self.clock))
+    }
+
+    /// Whether the target may be asked at all.
+    fn permit(&self, parameters: &Parameters) -> Result<Permit, Refusal> {
+        let refused = |reason: String| Refusal::Target {
+            target: parameters.target.clone(),
+            reason,
+        };
+        let name = &parameters.module;
+        let Some(modules) = &self.modules else {
+            if name != DEFAULT_MODULE {
+                return Err(Refusal::Module(name.clone()));
+            }
+            return self.permit_of_clusters(&parameters.target).map_err(refused);
+        };
+        let module = modules.modules.get(name).ok_or_else(|| Refusal::Module(name.clone()))?;
+        let target: Target = parameters.target.parse().map_err(|error| refused(format!("{error}")))?;
+        let is_local = target.is_local() && target.port_or(module.port) == module.port;
+        if !is_local && !module.allowed.allows(&target, module.port) {
+            return Err(refused(modules.remedy(name, &target)));
+        }
+        let url = target
+            .url(module.port)
+            .ok_or_else(|| refused("it makes no URL".to_owned()))?;
+        let cluster = module
+            .cluster(name, url.clone())
+            .map_err(|problem| Refusal::Credentials(name.clone(), problem))?;
+        Ok(Permit {
+            title: title(name, &url),
+            name: name.clone(),
+            origin: Origin::Module(module.clone()),
+            asks: Asks::Alone(Box::new(cluster)),
+        })
+    }
+
+    fn permit_of_clusters(&self, text: &str) -> Result<Permit, String> {
+        let whole = |name: &str, (cluster, sources): &(Cluster, Arc<ClusterSources>), home: Option<usize>| Permit {
+            title: format!(
+                "pve/{name}{}",
+                home.map(|index| format!("#{index}")).unwrap_or_default()
+            ),
+            name: name.to_owned(),
+            origin: Origin::Cluster(Arc::clone(sources)),
+            asks: Asks::As(Arc::clone(sources), Box::new(cluster.clone()), home),
+        };
+        if let Some(entry) = self.clusters.get(text) {
+            return Ok(whole(text, entry, None));
+        }
+        let target: Target = text.parse().map_err(|error| format!("{error}"))?;
+        for (name, entry) in &self.clusters {
+            let endpoints = &entry.0.endpoints;
+            if let Some(index) = endpoints.iter().position(|url| target.is_at(url)) {
+                return Ok(whole(name, entry, (endpoints.len() > 1).then_some(index)));
+            }
+        }
+        let names = || self.clusters.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        if target.is_local() && target.port_or(PVE_PORT) == PVE_PORT {
+            return match self.clusters.iter().next() {
+                Some((name, entry)) if self.clusters.len() == 1 => Ok(whole(name, entry, None)),
+                _ => Err(format!("name one of the clusters: {}", names())),
+            };
+        }
+        let allowed = |(_, (cluster, _)): &(&String, &(Cluster, _))| cluster.allow_targets.allows(&target, PVE_PORT);
+        let mut allowed = self.clusters.iter().filter(allowed);
+        match (allowed.next(), allowed.next()) {
+            (Some((name, (cluster, sources))), None) => {
+                let url = target.url(PVE_PORT).ok_or("it makes no URL")?;
+                Ok(Permit {
+                    title: title(name, &url),
+                    name: name.clone(),
+                    origin: Origin::Cluster(Arc::clone(sources)),
+                    asks: Asks::Alone(Box::new(Cluster {
+                        endpoints: vec![url],
+                        ..cluster.clone()
+                    })),
+                })
+            }
+            (Some((one, _)), Some((other, _))) => Err(format!("both {one} and {other} allow it; let one of them do")),
+            (None, _) => Err(format!(
+                "it is neither a cluster ({}) nor an endpoint of one; write allow_targets = [\"{target}\"] into the section of the cluster that it belongs to",
+                names()
+            )),
+        }
+    }
+}
+
+fn title(name: &str, url: &Url) -> String {
+    format!(
+        "pve/{name}@{}",
+        &url[url::Position::BeforeHost..url::Position::AfterPort]
+    )
+}
+
+/// What counts the calls of a target.
+struct Counts {
+    endpoint: String,
+    requests: RequestCounts,
+    by_url: Option<PveRequests>,
+}
+
+impl Observer for Counts {
+    fn request(&self, _: &Url, status: Option<u16>, took: Duration) {
+        self.requests.count(&self.endpoint, status, took);
+        if let Some(by_url) = &self.by_url {
+            by_url.count(&self.endpoint, status, took);
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod guest;
 mod guest_collector;
 mod node_exporter;
 mod prometheus;
+mod pve_exporter;
 mod qemu;
 mod qemu_ga;
 mod steps;
@@ -47,6 +48,8 @@ Environment:
          Without it: Debian's packages.
   PVE_TEST_QEMU_GA
          The QEMU guest agent that tests start. Without it: the one on PATH, else Debian's package.
+  PVE_TEST_PVE_EXPORTER
+         The prometheus-pve-exporter that tests and benchmarks compare with. Without it: the one of PyPI.
 ";
 
 const TEST: &[Step] = &[
@@ -177,7 +180,8 @@ fn tests(workspace: &Workspace) -> Result<(), String> {
     let command = guest_collector::provide(workspace)?.given_to(command);
     let command = qemu::provide(workspace)?.given_to(command);
     let command = guest::provide(workspace)?.given_to(command);
-    run(qemu_ga::provide(workspace)?.given_to(command))
+    let command = qemu_ga::provide(workspace)?.given_to(command);
+    run(pve_exporter::provide(workspace)?.given_to(command))
 }
 
 fn documentation(workspace: &Workspace) -> Result<(), String> {
@@ -208,7 +212,8 @@ fn soak(workspace: &Workspace) -> Result<(), String> {
 }
 
 fn bench(workspace: &Workspace) -> Result<(), String> {
-    run(workspace.cargo(&["bench", "--locked", "--package", "pve-exporter"]))?;
+    let command = workspace.cargo(&["bench", "--locked", "--package", "pve-exporter"]);
+    run(pve_exporter::provide(workspace)?.given_to(command))?;
     let collector = workspace.cargo(&["bench", "--locked", "--package", "pve-guest-collector"]);
     let collector = node_exporter::provide(workspace)?.given_to(collector);
     run(guest_collector::provide(workspace)?.given_to(collector))

@@ -1,6 +1,7 @@
 //! What the exporter costs, beside what the same work costs at least. Figures depend on the machine; ratios hardly do.
 //!
-//! `cargo bench -p pve-exporter` prints all of it. Nothing here fails for being slow.
+//! `cargo bench -p pve-exporter` prints all of it, and with `--bench exporter -- drop_in` only what `/pve` costs. Nothing here fails
+//! for being slow.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -9,6 +10,7 @@
 
 mod collecting;
 mod decoding;
+mod drop_in;
 mod encoding;
 mod losing;
 mod process;
@@ -17,8 +19,11 @@ mod telemetry;
 
 use std::time::{Duration, Instant};
 
-use pve_exporter::config::{Cluster, Config, Secret, TokenSource, parse_endpoint};
+use pve_exporter::config::{Cluster, Config, Secret, SecretSource, parse_endpoint};
 use pve_simulator::{Options, Simulator};
+
+/// The argument that leaves everything else out.
+const ONLY_DROP_IN: &str = "drop_in";
 
 /// Nodes and guests.
 const SIZES: [(usize, usize); 3] = [(3, 50), (20, 1_000), (30, 10_000)];
@@ -48,6 +53,9 @@ fn main() {
     }
     let only_telemetry = arguments.iter().any(|argument| argument == "telemetry");
     runtime.block_on(async {
+        if arguments.iter().any(|argument| argument == ONLY_DROP_IN) {
+            return drop_in::run().await;
+        }
         telemetry::run().await;
         if only_telemetry {
             return;
@@ -62,6 +70,7 @@ fn main() {
             process::run(&simulator, guests >= 10_000).await;
             surveyed::run(&simulator, guests).await;
         }
+        drop_in::run().await;
     });
 }
 
@@ -82,7 +91,7 @@ fn config(simulator: &Simulator) -> Config {
         .iter()
         .map(|url| parse_endpoint(url).unwrap())
         .collect();
-    let token = TokenSource::Environment {
+    let token = SecretSource::Environment {
         variable: "bench".to_owned(),
         secret: Secret::new(simulator.token_secret()),
     };

@@ -128,7 +128,7 @@ fn start(endpoints: &[String], fingerprints: &[String], id: &str, secret: &str, 
 }
 
 /// The length of an answer's body as it came over the wire, chunk marks included.
-fn get(address: &str, path: &str, gzip: bool) -> usize {
+pub(crate) fn get(address: &str, path: &str, gzip: bool) -> usize {
     let mut stream = TcpStream::connect(address).unwrap();
     let encoding = if gzip { "Accept-Encoding: gzip\r\n" } else { "" };
     write!(
@@ -154,7 +154,8 @@ fn get(address: &str, path: &str, gzip: bool) -> usize {
     }
 }
 
-fn cpu_seconds(pid: u32) -> f64 {
+/// The CPU time of a process so far.
+pub(crate) fn cpu_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
     let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();

@@ -212,9 +212,7 @@ pub(crate) async fn exporter(file: &Path, guests: usize) {
     let config = Config::load(&LoadOptions {
         file: Some(file.to_owned()),
         environment: std::env::vars().collect(),
-        web_listen_address: None,
-        log_level: None,
-        log_format: None,
+        ..LoadOptions::default()
     });
     let driven = Driven::new(config.unwrap());
     driven.survey(guests).await;

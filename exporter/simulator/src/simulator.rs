@@ -29,7 +29,7 @@ const MANUAL_START: Duration = Duration::from_secs(1_786_800_000);
 /// A running cluster. Dropping it closes its ports and connections.
 #[derive(Debug)]
 pub struct Simulator {
-    cluster: Arc<Cluster>,
+    pub(crate) cluster: Arc<Cluster>,
     authority: String,
     addresses: Vec<SocketAddr>,
     listening: Vec<watch::Receiver<bool>>,

@@ -8,15 +8,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pve_exporter::clock::Clock;
-use pve_guest_protocol::{AreaSet, Areas, BootId, Encoder, Header, LineBuffer, Piece, decode_request};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use pve_guest_protocol::{AreaSet, Areas, BootId, Encoder, Header};
+use pve_simulator::{Heard, PlayedMachine};
 
 /// How often it publishes.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -35,14 +32,8 @@ pub enum Manner {
 /// The machine.
 pub struct Machine {
     requests: Arc<AtomicUsize>,
-    may_answer: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    may_answer: Arc<AtomicBool>,
+    _machine: PlayedMachine,
 }
 
 /// Every area with every field.
@@ -58,14 +49,12 @@ impl Machine {
 
     /// The same, while PVE takes another process for it.
     pub fn of_process(directory: &Path, vmid: u32, manner: Manner, process: u32) -> Self {
-        std::fs::write(directory.join(format!("{vmid}.pid")), format!("{process}\n")).unwrap();
-        let listener = UnixListener::bind(directory.join(format!("{vmid}.telemetry"))).unwrap();
-        let requests = Arc::new(AtomicUsize::new(0));
-        let (may_answer, answering) = watch::channel(false);
-        let port = Port {
+        let (requests, may_answer) = (Arc::default(), Arc::default());
+        let mut collector = Collector {
             manner,
             requests: Arc::clone(&requests),
-            answering,
+            may_answer: Arc::clone(&may_answer),
+            asked: Vec::new(),
             header: Header {
                 boot_id: BootId([7; 16]),
                 start_seconds: 4.0,
@@ -75,10 +64,12 @@ impl Machine {
                 ..Header::default()
             },
         };
+        let machine = PlayedMachine::start(directory, vmid, process).unwrap();
+        let machine = machine.with_collector(INTERVAL, move |heard| collector.says(heard));
         Self {
             requests,
             may_answer,
-            task: tokio::spawn(port.serve(listener)),
+            _machine: machine.unwrap(),
         }
     }
 
@@ -89,53 +80,38 @@ impl Machine {
 
     /// Lets it answer what it was asked, and will be.
     pub fn answer(&self) {
-        self.may_answer.send_replace(true);
+        self.may_answer.store(true, Ordering::SeqCst);
     }
 }
 
-struct Port {
+struct Collector {
     manner: Manner,
     requests: Arc<AtomicUsize>,
-    answering: watch::Receiver<bool>,
+    may_answer: Arc<AtomicBool>,
+    asked: Vec<u64>,
     header: Header,
 }
 
-impl Port {
-    async fn serve(mut self, listener: UnixListener) {
-        while let Ok((stream, _)) = listener.accept().await {
-            self.client(stream).await;
-        }
-    }
-
-    async fn client(&mut self, mut stream: UnixStream) {
-        let (mut lines, mut bytes, mut asked) = (LineBuffer::default(), vec![0; 4096], Vec::new());
-        let mut ticks = tokio::time::interval(INTERVAL);
+impl Collector {
+    fn says(&mut self, heard: Heard) -> Vec<u8> {
         let talks = self.manner == Manner::Talks;
-        let mut say = if talks { b"login: \n".to_vec() } else { Vec::new() };
-        loop {
-            let answers = talks || self.manner == Manner::Answers && *self.answering.borrow_and_update();
-            if answers {
-                say.extend(asked.drain(..).flat_map(|id| self.sample(Some(id))));
+        match heard {
+            Heard::Connected => {
+                self.asked.clear();
+                return if talks { b"login: \n".to_vec() } else { Vec::new() };
             }
-            if stream.write_all(&std::mem::take(&mut say)).await.is_err() {
-                return;
-            }
-            tokio::select! {
-                read = stream.read(&mut bytes) => match read {
-                    Ok(length) if length > 0 => lines.push(&bytes[..length], |piece| {
-                        if let Piece::Line(line) = piece
-                            && let Ok(Some(request)) = decode_request(line)
-                        {
-                            self.requests.fetch_add(1, Ordering::SeqCst);
-                            asked.push(request.id);
-                        }
-                    }),
-                    _ => return,
-                },
-                _ = ticks.tick(), if talks => say = self.sample(None),
-                changed = self.answering.changed(), if !answers => if changed.is_err() { return },
+            Heard::Nothing if talks => return self.sample(None),
+            Heard::Nothing => {}
+            Heard::Asked(id) => {
+                self.requests.fetch_add(1, Ordering::SeqCst);
+                self.asked.push(id);
             }
         }
+        if talks || self.manner == Manner::Answers && self.may_answer.load(Ordering::SeqCst) {
+            let asked = std::mem::take(&mut self.asked);
+            return asked.into_iter().flat_map(|id| self.sample(Some(id))).collect();
+        }
+        Vec::new()
     }
 
     fn sample(&mut self, id: Option<u64>) -> Vec<u8> {

@@ -50,7 +50,7 @@ mod storage_content;
 mod version;
 
 pub(crate) use access_ticket::log_in;
-pub(crate) use guest_agent::AgentCommand;
+pub(crate) use guest_agent::{AgentCommand, linux_file_systems, write_agent_info, write_file_systems};
 
 use bytes::Bytes;
 

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Guest, GuestKind, GuestSettings, GuestSnapshot};
+use pve_guest_protocol::PORT_NAME;
+
+use super::{Agent, Guest, GuestKind, GuestSettings, GuestSnapshot};
 use crate::{
     Options,
     clock::Milliseconds,
@@ -10,6 +12,9 @@ use crate::{
 };
 
 const GIB: u64 = 1 << 30;
+
+/// Of the guests in so many first places those with Linux have a port, in a lively cluster.
+const PLACES_WITH_PORT: u32 = 120;
 
 /// What guests are for: the name, and the tag that says it.
 const ROLES: [(&str, &str); 16] = [
@@ -77,6 +82,12 @@ pub(super) fn guests(options: &Options, start: Milliseconds) -> Vec<Guest> {
             let has_agent = kind == GuestKind::Qemu && !template;
             let agent = options.agents.of(vmid, place, options.events).filter(|_| has_agent);
             settings.agent = agent.as_ref().map(|(_, value)| (*value).to_owned());
+            let has_linux = agent
+                .as_ref()
+                .is_none_or(|(agent, _)| !matches!(agent, Agent::Windows | Agent::Bsd));
+            if options.events && kind == GuestKind::Qemu && !template && has_linux && place < PLACES_WITH_PORT {
+                settings.args = Some(port(vmid));
+            }
             let mut guest = Guest::new(options.seed, vmid, kind, node, settings);
             guest.agent = agent.map_or_else(Default::default, |(agent, _)| agent);
             if !stopped {
@@ -87,6 +98,13 @@ pub(super) fn guests(options: &Options, start: Milliseconds) -> Vec<Guest> {
             guest
         })
         .collect()
+}
+
+/// The arguments that give a virtual machine a port for the collector in it.
+fn port(vmid: u32) -> String {
+    format!(
+        "-device virtio-serial,id=tel0 -chardev socket,id=tel0,path=/var/run/qemu-server/{vmid}.telemetry,server=on,wait=off -device virtserialport,bus=tel0.0,chardev=tel0,name={PORT_NAME}"
+    )
 }
 
 /// A plain guest of a name.

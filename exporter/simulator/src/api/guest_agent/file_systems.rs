@@ -10,14 +10,15 @@ use crate::{
 
 const MIB: u64 = 1 << 20;
 
-struct FileSystem {
-    name: String,
-    mountpoint: String,
-    kind: &'static str,
-    size: u64,
-    used: u64,
+/// A file system in a guest.
+pub(crate) struct FileSystem {
+    pub(crate) name: String,
+    pub(crate) mountpoint: String,
+    pub(crate) kind: &'static str,
+    pub(crate) size: u64,
+    pub(crate) used: u64,
     /// What root may use, where that is more.
-    privileged: u64,
+    pub(crate) privileged: u64,
     device: Option<String>,
 }
 
@@ -61,7 +62,11 @@ impl FileSystem {
 }
 
 pub(super) fn write(scene: &Scene<'_>, guest: &Guest, json: &mut Json) {
-    let time = scene.now() as f64;
+    write_at(guest, scene.now() as f64, json);
+}
+
+/// Writes what the agent of a guest answers at a time.
+pub(crate) fn write_at(guest: &Guest, time: f64, json: &mut Json) {
     let list = match guest.agent {
         Agent::Windows => windows(guest, time),
         _ => linux(guest, time),
@@ -115,7 +120,8 @@ fn share(guest: &Guest, time: f64) -> f64 {
     0.15 + 0.5 * unit(&[draw(1)]) + 0.1 * walk(draw(2), time, 86_400.0)
 }
 
-fn linux(guest: &Guest, time: f64) -> Vec<FileSystem> {
+/// The file systems of a guest with Linux.
+pub(crate) fn linux(guest: &Guest, time: f64) -> Vec<FileSystem> {
     let disk = guest.settings.disk;
     let share = share(guest, time);
     let mut list = vec![FileSystem::ext4("sda1", "/", disk - 512 * MIB, share)];

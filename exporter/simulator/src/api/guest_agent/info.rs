@@ -109,6 +109,11 @@ pub(super) fn lacks(agent: &Agent) -> &'static [&'static str] {
 }
 
 pub(super) fn write(_: &Scene<'_>, guest: &Guest, json: &mut Json) {
+    write_of(guest, json);
+}
+
+/// Writes what the agent of a guest answers, whoever asks.
+pub(crate) fn write_of(guest: &Guest, json: &mut Json) {
     let version = match guest.agent {
         Agent::Windows => "109.1.0",
         Agent::Old => "2.5.0",

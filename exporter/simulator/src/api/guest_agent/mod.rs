@@ -6,6 +6,9 @@ mod info;
 mod interfaces;
 mod lies;
 
+pub(crate) use file_systems::{linux as linux_file_systems, write_at as write_file_systems};
+pub(crate) use info::write_of as write_agent_info;
+
 use super::{ALWAYS, Answer, Endpoint, Parameter, Scene};
 use crate::{Agent, json::Json, model::Guest};
 

@@ -1,83 +1,115 @@
-//! `pve-exporter demo`: a simulated cluster that moves, and an exporter for it.
+//! `pve-exporter demo`: a simulated cluster that moves, and an exporter as if on its first node.
 
-use std::process::ExitCode;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
-use pve_exporter::clock::Clock;
-use pve_exporter::config::{Cluster, Config, Metrics, Secret, SecretSource, SourceSettings, parse_endpoint};
-use pve_exporter::scrape::Exporter;
-use pve_exporter::sources::name::SourceName;
-use pve_simulator::{FAULT_NAMES, Fault, Options, Simulator};
-use tokio::net::TcpListener;
+use pve_simulator::{FAULT_NAMES, Fault, Options, Simulator, Sockets};
+
+use crate::clock::Clock;
+use crate::config::{
+    Cluster, Config, GuestAgentSocket, GuestTelemetry, Metrics, Secret, SecretSource, SourceSettings, parse_endpoint,
+};
+use crate::scrape::Exporter;
+use crate::sources::name::SourceName;
+use crate::telemetry::Telemetry;
 
 /// Where the demo serves unless told otherwise: on this machine only.
-const LISTEN_ADDRESS: &str = "127.0.0.1:9221";
+pub const LISTEN_ADDRESS: &str = "127.0.0.1:9221";
+
+/// The value of `pve_cluster`.
+const CLUSTER: &str = "demo";
+
+/// More series than 10,000 guests have.
+const SERIES_BUDGET: u64 = 2_000_000;
 
 /// What the simulated cluster looks like.
-#[derive(Args)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = format!("Faults: {}", FAULT_NAMES.join(", ")))]
-pub(crate) struct DemoArguments {
+pub struct Arguments {
     /// Nodes of the simulated cluster
     #[arg(long, default_value_t = 3)]
-    nodes: usize,
+    pub nodes: usize,
     /// Guests of the simulated cluster
-    #[arg(long, default_value_t = 50)]
-    guests: usize,
+    #[arg(long, default_value_t = 100)]
+    pub guests: usize,
     /// What is random follows from this number
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub seed: u64,
     /// A fault to switch on, such as offline:pve2 or status=500:/cluster/resources; may be repeated
     #[arg(long = "fault", value_name = "FAULT")]
-    faults: Vec<Fault>,
+    pub faults: Vec<Fault>,
 }
 
-impl DemoArguments {
-    pub(crate) async fn run(self, listen_address: Option<&str>) -> ExitCode {
-        match self.start(listen_address.unwrap_or(LISTEN_ADDRESS)).await {
-            Ok((_simulator, listener, exporter)) => crate::serve(vec![listener], exporter).await,
-            Err(problem) => crate::fail(&problem),
-        }
-    }
+/// A demo that runs. Dropping it ends the cluster, and leaves no files behind.
+pub struct Demo {
+    /// The cluster.
+    pub simulator: Simulator,
+    /// What the machines of the first node have on it.
+    pub sockets: Sockets,
+    /// The exporter on this node.
+    pub exporter: Arc<Exporter>,
+    arguments: Arguments,
+}
 
-    #[expect(clippy::print_stdout, reason = "the demo tells where to look")]
-    async fn start(self, address: &str) -> Result<(Simulator, TcpListener, std::sync::Arc<Exporter>), String> {
-        let Self {
-            nodes,
-            guests,
-            seed,
-            faults,
-        } = self;
+impl Demo {
+    /// Starts the cluster, and an exporter that reads all that there is of it by `clock`.
+    ///
+    /// # Errors
+    /// What could not be had of the system.
+    pub async fn start(arguments: Arguments, clock: Clock) -> Result<Self, String> {
         let options = Options {
-            nodes,
-            guests,
-            seed,
+            nodes: arguments.nodes,
+            guests: arguments.guests,
+            seed: arguments.seed,
             events: true,
             ceph: true,
             ..Options::default()
         };
-        let simulator = Simulator::start(options)
-            .await
-            .map_err(|error| format!("the simulated cluster: {error}"))?;
-        for fault in faults {
+        let of_cluster = |error| format!("the simulated cluster: {error}");
+        let simulator = Simulator::start(options).await.map_err(of_cluster)?;
+        for fault in arguments.faults.clone() {
             simulator.inject(fault);
         }
-        let exporter =
-            Exporter::new(configuration(&simulator)?, Clock::default()).map_err(|error| error.to_string())?;
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| format!("cannot listen on {address}: {error}"))?;
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
-        println!("A simulated cluster of {nodes} nodes and {guests} guests is running; its metrics are at\n");
-        println!("    http://{address}/metrics\n\nTry\n\n    curl -s http://{address}/metrics | grep pve_guest_up\n");
-        println!(
-            "Guests start, stop and migrate while you look, and some of what is under them is wrong: a pool, disks, a certificate,"
-        );
-        println!("a service and more. That is read node by node: give it a minute. Ctrl-C ends it.");
-        Ok((simulator, listener, exporter))
+        let node = simulator.nodes().first().cloned().unwrap_or_default();
+        let sockets = simulator.open_sockets(&node).map_err(of_cluster)?;
+        let config = configuration(&simulator, &node, sockets.directory())?;
+        let telemetry = Telemetry::start(&config.guest_telemetry, clock.clone());
+        let exporter = Exporter::with_telemetry(config, clock, Some(telemetry)).map_err(|error| error.to_string())?;
+        Ok(Self {
+            simulator,
+            sockets,
+            exporter,
+            arguments,
+        })
+    }
+
+    /// What there is to see at `address`.
+    #[must_use]
+    pub fn greeting(&self, address: SocketAddr) -> String {
+        let Arguments { nodes, guests, .. } = self.arguments;
+        format!(
+            "A simulated cluster of {nodes} nodes and {guests} guests is running; its metrics are at
+
+    http://{address}/metrics
+
+Try
+
+    curl -s http://{address}/metrics | grep pve_guest_up
+
+The exporter is as if on pve1. Virtual machines there have a collector, and metrics of their own; Prometheus finds them at
+
+    http://{address}/sd/guests
+    http://{address}/guests/{CLUSTER}/qemu/100/metrics
+
+Guests start, stop and migrate while you look, and some of what is under them is wrong: a pool, disks, a certificate,
+a service, collectors and more. That is read node by node, and guest by guest: give it some minutes. Ctrl-C ends it."
+        )
     }
 }
 
-fn configuration(simulator: &Simulator) -> Result<Config, String> {
+fn configuration(simulator: &Simulator, node: &str, directory: &Path) -> Result<Config, String> {
     let endpoints = simulator
         .endpoints()
         .iter()
@@ -102,16 +134,33 @@ fn configuration(simulator: &Simulator) -> Result<Config, String> {
         ..SourceSettings::default()
     };
     let metrics = Metrics {
+        series_budget: Some(SERIES_BUDGET),
         guest_drives: true,
         guest_interfaces: true,
         guest_pressure_full: true,
+        guest_balloon: true,
+        guest_agent_interfaces: true,
+        guest_agent_addresses: true,
+        guest_agent_details: true,
+        snapshot_names: true,
         failed_tasks: 10,
         ..Metrics::default()
     };
     Ok(Config {
         metrics,
         sources: [(SourceName::DiskSmart, smart)].into(),
-        clusters: [("demo".to_owned(), cluster)].into(),
+        guest_agent_socket: GuestAgentSocket {
+            enabled: true,
+            directory: directory.to_owned(),
+            node: Some(node.to_owned()),
+        },
+        guest_telemetry: GuestTelemetry {
+            enabled: true,
+            directory: directory.to_owned(),
+            node: Some(node.to_owned()),
+            ..GuestTelemetry::default()
+        },
+        clusters: [(CLUSTER.to_owned(), cluster)].into(),
         ..Config::default()
     })
 }

@@ -7,6 +7,8 @@ pub mod backfill;
 pub mod clock;
 pub mod compat;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod estimate;
 pub mod metrics;
 pub mod process;

@@ -12,6 +12,8 @@ use pve_exporter::backfill::progress::Progress;
 use pve_exporter::backfill::{self, BackfillError};
 use pve_exporter::clock::Clock;
 use pve_exporter::config::{Config, ConfigError, LoadOptions, Log, LogFormat};
+#[cfg(feature = "demo")]
+use pve_exporter::demo::{self, Demo};
 use pve_exporter::scrape::Exporter;
 use pve_exporter::telemetry::Telemetry;
 use pve_exporter::{estimate, metrics, server};
@@ -20,8 +22,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-#[cfg(feature = "demo")]
-mod demo;
 mod flags;
 mod opener;
 
@@ -59,7 +59,7 @@ struct Options {
 enum Command {
     /// Start a simulated cluster and an exporter for it, to look at
     #[cfg(feature = "demo")]
-    Demo(demo::DemoArguments),
+    Demo(demo::Arguments),
     /// Print the catalogue of all metrics
     Metrics,
     /// Ask the configured clusters once and print how many series they give
@@ -163,7 +163,8 @@ fn main() -> ExitCode {
             Some(Command::Demo(demo)) => match arguments.options.log_without_configuration() {
                 Ok(log) => {
                     start_logging(&log);
-                    demo.run(arguments.options.listen_address.as_deref()).await
+                    let address = arguments.options.listen_address.as_deref();
+                    play(demo, address.unwrap_or(demo::LISTEN_ADDRESS)).await
                 }
                 Err(problem) => misconfigured(&problem),
             },
@@ -173,6 +174,22 @@ fn main() -> ExitCode {
             Some(Command::Backfill(backfill)) => backfill.run(&arguments.options).await,
         }
     })
+}
+
+#[cfg(feature = "demo")]
+async fn play(arguments: demo::Arguments, address: &str) -> ExitCode {
+    let demo = match Demo::start(arguments, Clock::default()).await {
+        Ok(demo) => demo,
+        Err(problem) => return fail(&problem),
+    };
+    let listening = TcpListener::bind(address).await;
+    match listening.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+        Ok((address, listener)) => {
+            print(&demo.greeting(address));
+            serve(vec![listener], Arc::clone(&demo.exporter)).await
+        }
+        Err(error) => fail(&format!("cannot listen on {address}: {error}")),
+    }
 }
 
 async fn estimate(options: &Options) -> ExitCode {

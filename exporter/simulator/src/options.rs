@@ -66,15 +66,19 @@ pub struct Options {
     pub monitors_guests: bool,
     /// A QDevice votes beside the nodes, and is connected.
     pub qdevice: bool,
-    /// Ceph on up to three nodes, the last ones. One of its disks is down.
+    /// Ceph on up to three nodes, the last ones. One of its disks is down, unless the cluster is calm.
     pub ceph: bool,
     /// A lively cluster: guests start, stop and migrate, backups run, a storage fails now and then. Something is always
-    /// wrong: a guest whose backup failed last night, one whose backups ended a week ago, one that is not frozen,
-    /// a user whose time soon ends, snapshots that fail, a ZFS pool that has lost a disk, a thin pool that is nearly full, a disk that fails and one
-    /// that is worn, a certificate that soon ends, a node that waits for updates and a restart, and one whose clock
-    /// nothing sets and whose subscription has expired. Guests have the agents of [`AgentMix::lively`] unless
-    /// [`agents`](Self::agents) says otherwise.
+    /// wrong: a guest whose backup failed last night, one whose backups ended a week ago, one that is not frozen, a
+    /// backup whose storage could not be reached, a user whose time soon ends, snapshots that fail, a guest whose disk is
+    /// full and one that somebody has paused, a ZFS pool that has lost a disk, a thin pool that is nearly full, a disk
+    /// that fails and one that is worn, a certificate that soon ends, a node that waits for updates and a restart, and
+    /// one whose clock nothing sets and whose subscription has expired. Guests have the agents of [`AgentMix::lively`]
+    /// unless [`agents`](Self::agents) says otherwise. Virtual machines have ports, and an odd number of nodes has a
+    /// QDevice.
     pub events: bool,
+    /// Nothing is wrong, in a lively cluster either.
+    pub calm: bool,
 }
 
 impl Default for Options {
@@ -111,6 +115,19 @@ impl Default for Options {
             qdevice: false,
             ceph: false,
             events: false,
+            calm: false,
         }
+    }
+}
+
+impl Options {
+    /// Whether something is always wrong.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.events && !self.calm
+    }
+
+    /// Whether a machine that is no node votes. Among an odd number of nodes its one vote changes nothing about who has quorum.
+    pub(crate) fn has_qdevice(&self) -> bool {
+        self.qdevice || self.events && !self.standalone && self.nodes >= 3 && !self.nodes.is_multiple_of(2)
     }
 }

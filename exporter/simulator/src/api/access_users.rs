@@ -23,15 +23,16 @@ const EXPIRED: u64 = 1_000_000_000;
 fn render(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
     let full = scene.call.query("full").is_some_and(|full| full == "1");
     let (own, token) = scene.cluster.options.token_id.rsplit_once('!').unwrap_or_default();
+    // In a lively cluster the time of one more user soon ends, and later that of the own token.
+    let troubled = scene.cluster.options.is_troubled();
+    let days = |number: u64| seconds(scene.cluster.time.start()) + number * DAY;
     let users = [
-        (own, true, 0, Some((token, 0))),
+        (own, true, 0, Some((token, if troubled { days(45) } else { 0 }))),
         ("former@pve", false, 0, Some(("script", EXPIRED))),
         ("root@pam", true, 0, None),
     ];
-    // In a lively cluster the time of one more soon ends.
-    let end = seconds(scene.cluster.time.start()) + 20 * DAY;
-    let guest = ("guest@pve", true, end, Some(("ci", 0)));
-    let users = users.into_iter().chain(scene.cluster.options.events.then_some(guest));
+    let guest = ("guest@pve", true, days(20), Some(("ci", 0)));
+    let users = users.into_iter().chain(troubled.then_some(guest));
     json.begin_list();
     for (user, enabled, expire, token) in users.filter(|_| scene.permitted) {
         json.begin_row();

@@ -52,19 +52,22 @@ fn render_status(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
     let health = health(scene)?;
     let disks = health.ceph_disks(scene.view.at);
     let up = disks.iter().filter(|disk| disk.up).count() as u64;
+    let is_well = up == disks.len() as u64;
     json.begin_object();
     json.string_field("fsid", "00000000-0000-4000-8000-000000000000");
     json.key("health");
     json.begin_object();
-    json.string_field("status", "HEALTH_WARN");
+    json.string_field("status", if is_well { "HEALTH_OK" } else { "HEALTH_WARN" });
     json.key("checks");
     json.begin_object();
-    write_check("OSD_DOWN", "1 osds down", json);
-    write_check(
-        "PG_DEGRADED",
-        &format!("Degraded data redundancy: {DEGRADED_GROUPS} pgs degraded"),
-        json,
-    );
+    if !is_well {
+        write_check("OSD_DOWN", "1 osds down", json);
+        write_check(
+            "PG_DEGRADED",
+            &format!("Degraded data redundancy: {DEGRADED_GROUPS} pgs degraded"),
+            json,
+        );
+    }
     json.end_object();
     json.key("mutes");
     json.begin_list();
@@ -77,7 +80,7 @@ fn render_status(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
     json.integer_field("num_up_osds", up);
     json.integer_field("num_in_osds", disks.len() as u64);
     json.end_object();
-    write_groups(&disks, json);
+    write_groups(&disks, if is_well { 0 } else { DEGRADED_GROUPS }, json);
     json.end_object();
     Ok(())
 }
@@ -117,19 +120,20 @@ fn write_monitors(scene: &Scene<'_>, health: &StorageHealth, json: &mut Json) {
     json.end_object();
 }
 
-fn write_groups(disks: &[CephDisk], json: &mut Json) {
+fn write_groups(disks: &[CephDisk], degraded: u64, json: &mut Json) {
     let (size, used) = disks
         .iter()
         .fold((0, 0), |(size, used), disk| (size + disk.size, used + disk.used));
-    let (copies, missing) = (GROUPS * OBJECTS_PER_GROUP * COPIES, DEGRADED_GROUPS * OBJECTS_PER_GROUP);
+    let (copies, missing) = (GROUPS * OBJECTS_PER_GROUP * COPIES, degraded * OBJECTS_PER_GROUP);
     json.key("pgmap");
     json.begin_object();
     json.key("pgs_by_state");
     json.begin_list();
-    for (state, count) in [
-        ("active+clean", GROUPS - DEGRADED_GROUPS),
-        ("active+undersized+degraded", DEGRADED_GROUPS),
-    ] {
+    let states = [
+        ("active+clean", GROUPS - degraded),
+        ("active+undersized+degraded", degraded),
+    ];
+    for (state, count) in states.into_iter().filter(|(_, count)| *count > 0) {
         json.begin_row();
         json.string_field("state_name", state);
         json.integer_field("count", count);
@@ -138,9 +142,11 @@ fn write_groups(disks: &[CephDisk], json: &mut Json) {
     json.end_list();
     json.integer_field("num_pgs", GROUPS);
     json.integer_field("num_objects", GROUPS * OBJECTS_PER_GROUP);
-    json.integer_field("degraded_objects", missing);
-    json.integer_field("degraded_total", copies);
-    json.float_field("degraded_ratio", missing as f64 / copies as f64);
+    if degraded > 0 {
+        json.integer_field("degraded_objects", missing);
+        json.integer_field("degraded_total", copies);
+        json.float_field("degraded_ratio", missing as f64 / copies as f64);
+    }
     json.integer_field("bytes_total", size);
     json.integer_field("bytes_used", used);
     json.integer_field("bytes_avail", size - used);

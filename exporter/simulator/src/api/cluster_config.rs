@@ -38,7 +38,7 @@ fn nodes(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
 /// What the daemon of the QDevice says; nothing where none runs.
 fn qdevice(scene: &Scene<'_>, json: &mut Json) -> Result<(), Refusal> {
     json.begin_object();
-    if scene.cluster.options.qdevice {
+    if scene.cluster.options.has_qdevice() {
         for (key, value) in [
             ("Algorithm", "Fifty-Fifty split"),
             ("Echo reply", "Yes"),

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::Guest;
+use crate::Options;
 
 /// What answers the guest agent's commands in a virtual machine whose configuration has its agent on.
 ///
@@ -14,6 +15,8 @@ pub enum Agent {
     Healthy,
     /// One whose root file system is nearly full.
     Full,
+    /// One with so many networks and file systems that not all are shown.
+    Crowded,
     /// One of Windows, with a full CD and a clock that is 1.5 s ahead.
     Windows,
     /// One of FreeBSD, which knows no file systems, virtual CPUs and statistics of interfaces.
@@ -57,8 +60,8 @@ impl AgentMix {
         Self::of_others(Others::Without)
     }
 
-    /// Most machines have an agent. The one of the first machine (100) is dead, that of 101 nearly full and that of 106
-    /// has disabled commands; those of others are healthy or of another kind, and some are not configured or off.
+    /// Most machines have an agent. The one of the first machine (100) is dead, that of 101 nearly full, that of 106 has
+    /// disabled commands and that of 117 very much to tell; those of others are healthy or of another kind, and some are not configured or off.
     #[must_use]
     pub fn lively() -> Self {
         Self::of_others(Others::Lively)
@@ -85,7 +88,7 @@ impl AgentMix {
     }
 
     /// The agent of a machine and how it is configured.
-    pub(super) fn of(&self, vmid: u32, place: u32, events: bool) -> Option<(Agent, &'static str)> {
+    pub(super) fn of(&self, vmid: u32, place: u32, options: &Options) -> Option<(Agent, &'static str)> {
         let on = if place.is_multiple_of(3) {
             "enabled=1,fstrim_cloned_disks=1"
         } else {
@@ -96,7 +99,8 @@ impl AgentMix {
         }
         match &self.others {
             Others::Without => None,
-            Others::AsEvents if !events => None,
+            Others::AsEvents if !options.events => None,
+            Others::AsEvents if options.calm => Some((Agent::Healthy, on)),
             Others::AsEvents | Others::Lively => lively(place, on),
             Others::All(agent) => Some((agent.clone(), on)),
         }
@@ -108,6 +112,7 @@ fn lively(place: u32, on: &'static str) -> Option<(Agent, &'static str)> {
         (0, _) => Agent::Dead,
         (1, _) => Agent::Full,
         (6, _) => Agent::Disabled(vec!["get-users", "network-get-interfaces"]),
+        (17, _) => Agent::Crowded,
         (_, 3 | 14) => Agent::Windows,
         (_, 10) => return None,
         (_, 11) => Agent::Old,

@@ -62,11 +62,11 @@ impl Backups {
         let mut others = guests.values().rev().filter(plain).filter(|guest| !in_prod(guest));
         // One guest that no job covers, and in a lively cluster one whose job was disabled a week ago.
         let uncovered = others.next().map(|guest| guest.vmid);
-        let missed = others.next().map(|guest| guest.vmid).filter(|_| options.events);
+        let missed = others.next().map(|guest| guest.vmid).filter(|_| options.is_troubled());
         let mut machines = guests.values().filter(plain).filter(in_prod);
         let mut machine = || {
             let found = machines.find(|guest| guest.kind == GuestKind::Qemu && guest.is_running());
-            found.map(|guest| guest.vmid).filter(|_| options.events)
+            found.map(|guest| guest.vmid).filter(|_| options.is_troubled())
         };
         let troubles = Troubles {
             unfrozen: machine(),

@@ -46,7 +46,7 @@ pub(crate) struct DiskSample {
 
 /// The disks of a node. In a lively cluster one of the first node fails, and one of the second is worn.
 pub(super) fn disks(options: &Options, node: u64, start: Milliseconds) -> Vec<Disk> {
-    let (failing, worn) = if options.events {
+    let (failing, worn) = if options.is_troubled() {
         (node == 1, node == 2.min(options.nodes as u64))
     } else {
         (false, false)

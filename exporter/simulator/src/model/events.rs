@@ -25,6 +25,7 @@ enum Later {
 #[derive(Debug)]
 pub(crate) struct Events {
     enabled: bool,
+    calm: bool,
     /// Nodes that never joined a cluster do not exchange guests.
     standalone: bool,
     done: u64,
@@ -37,6 +38,7 @@ impl Events {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
             enabled: options.events,
+            calm: options.calm,
             standalone: options.standalone,
             done: 0,
             pending: Vec::new(),
@@ -69,7 +71,7 @@ impl Events {
         }
         let seed = model.seed;
         let draw = |question: u64| hash(&[seed, 0x6576_656E_7473, generation, question]);
-        if draw(1).is_multiple_of(90) {
+        if draw(1).is_multiple_of(90) && !self.calm {
             // Five minutes without one of the shared storages.
             let shared: Vec<usize> = (0..model.storages.len())
                 .filter(|at| model.storages[*at].shared)
@@ -101,7 +103,7 @@ impl Events {
                 }
             }
             // A backup that fails because it is killed leaves its lock behind, until somebody takes it away.
-            6 if draw(6).is_multiple_of(2) => {
+            6 if draw(6).is_multiple_of(2) && !self.calm => {
                 if let Some(vmid) = self.lock(model, draw(4), "backup", generation, 120) {
                     backup(model, vmid, now, 4, BackupResult::Killed);
                 }

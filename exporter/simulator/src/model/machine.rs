@@ -33,7 +33,7 @@ impl Machine {
     /// In a lively cluster the first node has a certificate that soon ends, the second is out of date, and the third has lost
     /// the time since nothing sets its clock, and its subscription; fewer nodes share that.
     pub(super) fn new(options: &Options, index: usize, level: &'static str, start: Seconds) -> Self {
-        let is_troubled = |number: usize| options.events && index == number % options.nodes.max(1);
+        let is_troubled = |number: usize| options.is_troubled() && index == number % options.nodes.max(1);
         let year = 365 * DAY;
         let day = |at: Seconds| DateTime::at(at).iso().chars().take(10).collect();
         let mut certificates = vec![

@@ -73,14 +73,14 @@ pub(super) fn guests(options: &Options, start: Milliseconds) -> Vec<Guest> {
                 settings.hastate = Some(if stopped { "stopped" } else { "started" }.to_owned());
             }
             care(&mut settings, kind, draw(7), start);
-            if options.events {
+            if options.is_troubled() {
                 trouble(&mut settings, place);
             }
             let node = usize::try_from(place).ok().filter(|place| *place < options.nodes);
             let node = node.unwrap_or_else(|| index(options.nodes, &[draw(5)]));
             let vmid = 100 + place;
             let has_agent = kind == GuestKind::Qemu && !template;
-            let agent = options.agents.of(vmid, place, options.events).filter(|_| has_agent);
+            let agent = options.agents.of(vmid, place, options).filter(|_| has_agent);
             settings.agent = agent.as_ref().map(|(_, value)| (*value).to_owned());
             let has_linux = agent
                 .as_ref()
@@ -94,6 +94,9 @@ pub(super) fn guests(options: &Options, start: Milliseconds) -> Vec<Guest> {
                 // Between an hour and 30 days, which is younger than any node.
                 let age = 3_600_000 + draw(6) % (30 * 86_400_000);
                 guest.start(start.saturating_sub(age));
+                if options.is_troubled() {
+                    hold(&mut guest, place, start);
+                }
             }
             guest
         })
@@ -181,6 +184,19 @@ fn trouble(settings: &mut GuestSettings, place: u32) {
         7 => settings.hastate = Some("error".to_owned()),
         _ => {}
     }
+}
+
+/// What holds a guest up in a lively cluster: a disk that is full, and somebody who forgot it.
+fn hold(guest: &mut Guest, place: u32, start: Milliseconds) {
+    let (state, hours) = match place {
+        41 => ("io-error", 1),
+        47 => ("paused", 26),
+        _ => return,
+    };
+    let since = start.saturating_sub(hours * 3_600_000);
+    guest.running_since = guest.running_since.map(|running| running.min(since));
+    guest.settings.run_state = Some(state.to_owned());
+    guest.held_since = Some(since);
 }
 
 fn pool(draw: u64, place: u32) -> Option<&'static str> {

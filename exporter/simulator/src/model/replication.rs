@@ -55,7 +55,7 @@ pub(super) fn replications(options: &Options, guests: &[Guest], start: Milliseco
                 comment: (number == 2).then_some("paused"),
                 rate: (number % 4 == 0).then_some(50),
                 disabled_since: (number == 2).then_some(0),
-                failing_since: (options.events && number == 1).then(|| start.saturating_sub(5_400_000)),
+                failing_since: (options.is_troubled() && number == 1).then(|| start.saturating_sub(5_400_000)),
                 stream,
             }
         })

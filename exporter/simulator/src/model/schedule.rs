@@ -29,10 +29,15 @@ pub(crate) struct Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Chore {
     Started(u32),
-    Backup { job: usize, node: usize },
+    Backup {
+        job: usize,
+        node: usize,
+    },
     Update(usize),
     Shell(usize),
     Snapshot(u32),
+    /// A backup whose storage cannot be reached.
+    Unreachable(usize),
 }
 
 impl Schedule {
@@ -65,7 +70,7 @@ impl Model {
     pub(super) fn live_through_the_past(&mut self, options: &Options, start: Seconds) {
         let begin = self.schedule.up_to;
         let recent = |since: &Seconds| (begin..start).contains(since);
-        let started: Vec<(Seconds, Chore)> = self
+        let mut past: Vec<(Seconds, Chore)> = self
             .guests
             .values()
             .filter_map(|guest| {
@@ -78,8 +83,14 @@ impl Model {
             .values()
             .filter(|guest| guest.kind == crate::GuestKind::Qemu && guest.is_running());
         let last = machine.max_by_key(|guest| guest.vmid).map(|guest| (guest.vmid, start));
-        self.schedule.failing_snapshots = last.filter(|_| options.events);
-        self.pass(start, started, &[]);
+        self.schedule.failing_snapshots = last.filter(|_| options.is_troubled());
+        if options.is_troubled() {
+            past.push((
+                start.saturating_sub(7 * 3_600),
+                Chore::Unreachable(self.nodes.len() - 1),
+            ));
+        }
+        self.pass(start, past, &[]);
         self.schedule.up_to = start;
     }
 
@@ -184,6 +195,10 @@ impl Model {
             Chore::Started(vmid) => {
                 let guest = self.guests.get(&vmid)?;
                 NewTask::new(guest.node, guest_task(guest.kind, "start"), vmid, at).ending(at + duration / 8, "OK")
+            }
+            Chore::Unreachable(node) => {
+                let problem = "could not activate storage 'nas': storage 'nas' is not online";
+                NewTask::new(node, "vzdump", "", at).ending(at + 4, problem)
             }
             Chore::Snapshot(vmid) => {
                 let problem = "snapshot feature is not available";

@@ -23,8 +23,9 @@ pub(crate) struct StorageHealth {
     seed: u64,
     nodes: usize,
     /// Something is always wrong.
-    events: bool,
+    is_troubled: bool,
     ceph: bool,
+    calm: bool,
 }
 
 /// A pool of ZFS: a mirror of two disks, and a spare one.
@@ -90,8 +91,9 @@ impl StorageHealth {
         Self {
             seed: options.seed,
             nodes: options.nodes,
-            events: options.events,
+            is_troubled: options.is_troubled(),
             ceph: options.ceph,
+            calm: options.calm,
         }
     }
 
@@ -125,7 +127,7 @@ impl StorageHealth {
         let mut pools = vec![pool(
             "tank",
             7_424,
-            self.events && node.number == 2.min(self.nodes as u64),
+            self.is_troubled && node.number == 2.min(self.nodes as u64),
         )];
         if node.number == 1 {
             pools.insert(0, pool("fast", 928, false));
@@ -153,7 +155,7 @@ impl StorageHealth {
         };
         let share = used as f64 / size as f64;
         let mut pools = vec![pool("data", size, share, share / 4.0)];
-        if self.events && node.number == 1 {
+        if self.is_troubled && node.number == 1 {
             pools.push(pool("scratch", 200 * GIB, 0.971, 0.958));
         }
         pools
@@ -169,7 +171,7 @@ impl StorageHealth {
         self.nodes.saturating_sub(CEPH_NODES)..self.nodes
     }
 
-    /// The disks of Ceph, of which the last one is down.
+    /// The disks of Ceph, of which the last one is down, unless all is calm.
     pub(crate) fn ceph_disks(&self, at: Milliseconds) -> Vec<CephDisk> {
         let disks = self
             .ceph_nodes()
@@ -190,7 +192,7 @@ impl StorageHealth {
                 }
             })
             .collect();
-        if let Some(last) = disks.last_mut() {
+        if let Some(last) = disks.last_mut().filter(|_| !self.calm) {
             *last = CephDisk {
                 up: false,
                 latency_ms: 0,

@@ -98,7 +98,8 @@ impl Drop for Sockets {
 }
 
 impl Simulator {
-    /// Opens the sockets of a node, whose machines this process plays. Some of their collectors are unwell.
+    /// Opens the sockets of a node, whose machines this process plays. Some of their collectors are unwell, unless the
+    /// cluster is calm.
     ///
     /// # Errors
     ///
@@ -106,13 +107,14 @@ impl Simulator {
     pub fn open_sockets(&self, node: &str) -> io::Result<Sockets> {
         let index = self.cluster.node_named(node).ok_or(io::ErrorKind::NotFound)?;
         let directory = TempDir::with_prefix("qemu-server-")?;
+        let manners = MANNERS.into_iter().filter(|_| !self.cluster.options.calm);
         let first = self.cluster.with_model(|model| here(model, index));
         Ok(Sockets {
             directory: directory.path().to_owned(),
             following: tokio::spawn(follow(Follower {
                 cluster: Arc::clone(&self.cluster),
                 node: index,
-                manners: first.into_keys().zip(MANNERS).collect(),
+                manners: first.into_keys().zip(manners).collect(),
                 machines: BTreeMap::new(),
                 directory,
             })),

@@ -131,6 +131,18 @@ pub(crate) fn linux(guest: &Guest, time: f64) -> Vec<FileSystem> {
     if guest.drives().iter().any(|drive| drive.name == "scsi1") {
         list.push(FileSystem::ext4("sdb1", "/srv", disk * 4, share / 2.0));
     }
+    if guest.agent == Agent::Crowded {
+        let export = |number: u64| {
+            let share = share * walk(hash(&[guest.stream, number]), time, 86_400.0);
+            FileSystem::ext4(
+                &format!("dm-{number}"),
+                &format!("/export/{number:02}"),
+                disk / 8,
+                share,
+            )
+        };
+        list.extend((0..24).map(export));
+    }
     if guest.vmid.is_multiple_of(3) {
         // An image that can only be read is always full.
         let image = FileSystem::new("loop0", "/snap/core22/1380", "squashfs", 78 * MIB, 78 * MIB);

@@ -26,6 +26,15 @@ pub(super) fn write(scene: &Scene<'_>, guest: &Guest, json: &mut Json) {
         ];
         write_interface(json, &name, Some(&address), &addresses, counters.then_some(totals));
     }
+    if guest.agent == Agent::Crowded {
+        for network in 101..121 {
+            let addresses = [
+                (format!("10.200.{network}.1"), 24),
+                (format!("2001:db8:{network}::1"), 64),
+            ];
+            write_interface(json, &format!("eth0.{network}"), None, &addresses, Some([0, 0]));
+        }
+    }
     let addresses = [("127.0.0.1".to_owned(), 8), ("::1".to_owned(), 128)];
     let address = (guest.agent != Agent::Windows && guest.agent != Agent::Bsd).then_some("00:00:00:00:00:00");
     write_interface(json, loopback, address, &addresses, counters.then_some([0, 0]));

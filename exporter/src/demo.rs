@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use pve_simulator::{FAULT_NAMES, Fault, Options, Simulator, Sockets};
+use pve_simulator::{FAULT_NAMES, Fault, Options, Simulator, Sockets, Version};
 
 use crate::clock::Clock;
 use crate::config::{
@@ -37,6 +37,17 @@ pub struct Arguments {
     /// What is random follows from this number
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Nothing is wrong that no fault brings about
+    #[arg(long)]
+    pub calm: bool,
+    /// The versions of the nodes, in turn
+    #[arg(
+        long = "pve-version",
+        value_name = "VERSION",
+        value_delimiter = ',',
+        default_value = "9.2.11"
+    )]
+    pub versions: Vec<Version>,
     /// A fault to switch on, such as offline:pve2 or status=500:/cluster/resources; may be repeated
     #[arg(long = "fault", value_name = "FAULT")]
     pub faults: Vec<Fault>,
@@ -63,8 +74,11 @@ impl Demo {
             nodes: arguments.nodes,
             guests: arguments.guests,
             seed: arguments.seed,
+            versions: arguments.versions.clone(),
             events: true,
+            calm: arguments.calm,
             ceph: true,
+            sees_backups: true,
             ..Options::default()
         };
         let of_cluster = |error| format!("the simulated cluster: {error}");
@@ -88,7 +102,14 @@ impl Demo {
     /// What there is to see at `address`.
     #[must_use]
     pub fn greeting(&self, address: SocketAddr) -> String {
-        let Arguments { nodes, guests, .. } = self.arguments;
+        let Arguments {
+            nodes, guests, calm, ..
+        } = self.arguments;
+        let trouble = if calm {
+            ""
+        } else {
+            ", and some of what is under them is wrong: a pool, disks,\na certificate, a service, agents, collectors and more"
+        };
         format!(
             "A simulated cluster of {nodes} nodes and {guests} guests is running; its metrics are at
 
@@ -103,8 +124,8 @@ The exporter is as if on pve1. Virtual machines there have a collector, and metr
     http://{address}/sd/guests
     http://{address}/guests/{CLUSTER}/qemu/100/metrics
 
-Guests start, stop and migrate while you look, and some of what is under them is wrong: a pool, disks, a certificate,
-a service, collectors and more. That is read node by node, and guest by guest: give it some minutes. Ctrl-C ends it."
+Guests start, stop and migrate while you look{trouble}. What is under them is read node by node, and
+what they are guest by guest: give it some minutes. Ctrl-C ends it."
         )
     }
 }

@@ -13,8 +13,8 @@ use crate::{
 
 const GIB: u64 = 1 << 30;
 
-/// Of the guests in so many first places those with Linux have a port, in a lively cluster.
-const PLACES_WITH_PORT: u32 = 120;
+/// Of the guests in so many first places for each node those with Linux have a port, in a lively cluster: about two dozen.
+const PLACES_WITH_PORT: usize = 40;
 
 /// What guests are for: the name, and the tag that says it.
 const ROLES: [(&str, &str); 16] = [
@@ -85,7 +85,8 @@ pub(super) fn guests(options: &Options, start: Milliseconds) -> Vec<Guest> {
             let has_linux = agent
                 .as_ref()
                 .is_none_or(|(agent, _)| !matches!(agent, Agent::Windows | Agent::Bsd));
-            if options.events && kind == GuestKind::Qemu && !template && has_linux && place < PLACES_WITH_PORT {
+            let is_early = usize::try_from(place).is_ok_and(|place| place < options.nodes * PLACES_WITH_PORT);
+            if options.events && kind == GuestKind::Qemu && !template && has_linux && is_early {
                 settings.args = Some(port(vmid));
             }
             let mut guest = Guest::new(options.seed, vmid, kind, node, settings);

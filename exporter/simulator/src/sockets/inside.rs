@@ -1,10 +1,12 @@
 //! What the kernel inside a virtual machine with Linux counts. It agrees with what its host sees of it.
 
+mod network;
+
 use pve_guest_protocol::{
     Areas,
     areas::{
-        Collector, Conntrack, Cpu, Disk, Entropy, FileSystem, Interface, Kernel, Load, Memory, NetworkCounters, Paging,
-        Pressure, Processes, Protocols, SchedulerCpu, Sockets, SoftnetCpu, System, Time, Users,
+        Collector, Conntrack, Cpu, Disk, Entropy, FileSystem, Kernel, Load, Memory, Paging, Pressure, Processes,
+        SchedulerCpu, SoftnetCpu, System, Time, Users,
     },
 };
 
@@ -18,7 +20,6 @@ use crate::{
 /// `USER_HZ`.
 const TICKS: u64 = 100;
 const SECTOR: u64 = 512;
-const PACKET: u64 = 700;
 
 /// A system since it has booted.
 #[derive(Debug)]
@@ -211,70 +212,11 @@ impl Figures<'_> {
         }
     }
 
-    fn network(&self) -> Vec<NetworkCounters> {
-        let counters = self.guest.network_counters(&self.sample);
-        let names = (0..).map(|number| format!("eth{number}")).zip(counters);
-        let local = self.count(6, 3_000.0);
-        let all = names.chain([("lo".to_owned(), [local, local])]);
-        let counters = all.map(|(interface, [received, sent])| NetworkCounters {
-            interface,
-            receive_bytes: received,
-            receive_packets: received / PACKET,
-            receive_dropped: received / PACKET / 50_000,
-            transmit_bytes: sent,
-            transmit_packets: sent / PACKET,
-            ..NetworkCounters::default()
-        });
-        counters.collect()
-    }
-
-    fn interfaces(&self) -> Vec<Interface> {
-        let of = |number: usize| Interface {
-            interface: format!("eth{number}"),
-            operational_state: "up".to_owned(),
-            address: Some(self.guest.hardware_address(number).to_lowercase()),
-            broadcast: Some("ff:ff:ff:ff:ff:ff".to_owned()),
-            carrier: Some(1),
-            carrier_changes: Some(2),
-            mtu_bytes: Some(1_500),
-            speed_megabits: Some(-1),
-            transmit_queue_length: Some(1_000),
-            index: Some(2 + number as u64),
-            ..Interface::default()
-        };
-        (0..self.guest.networks()).map(of).collect()
-    }
-
-    fn protocols(&self) -> Protocols {
-        let (received, sent) = (self.sample.net_in, self.sample.net_out);
-        let [segments_in, segments_out] = [received / PACKET / 10 * 9, sent / PACKET / 10 * 9];
-        Protocols {
-            ip_forwarding: Some(2),
-            ip_in_octets: Some(received),
-            ip_out_octets: Some(sent),
-            tcp_established: Some(4 + whole(60.0 * self.part(7) * walk(self.guest.stream, self.now, 300.0))),
-            tcp_active_opens: Some(self.count(8, 0.4)),
-            tcp_passive_opens: Some(self.count(9, 1.5)),
-            tcp_in_segments: Some(segments_in),
-            tcp_out_segments: Some(segments_out),
-            tcp_retransmitted_segments: Some(segments_out / 4_000),
-            tcp_in_errors: Some(0),
-            tcp_out_resets: Some(self.count(10, 0.05)),
-            tcp_listen_overflows: Some(0),
-            tcp_listen_drops: Some(0),
-            udp_in_datagrams: Some(received / PACKET / 10),
-            udp_out_datagrams: Some(sent / PACKET / 10),
-            udp_no_ports: Some(self.count(11, 0.01)),
-            udp_in_errors: Some(0),
-            ..Protocols::default()
-        }
-    }
-
     /// Everything that a collector tells; its clock is right or has been lost.
     pub(super) fn areas(&self, clock_is_right: bool) -> Areas {
         let cpus = self.cpus();
         let processes = self.processes();
-        let work = self.sample.disk_read + self.sample.disk_write;
+        let packets = self.network().iter().map(|all| all.receive_packets).sum::<u64>();
         Areas {
             kernel: Some(Kernel {
                 ticks_per_second: TICKS,
@@ -314,16 +256,7 @@ impl Figures<'_> {
                 files: Some(processes * 9),
                 file_limit: Some(1 << 20),
             }),
-            sockets: Some(Sockets {
-                used: Some(processes),
-                tcp_in_use: Some(8 + processes / 10),
-                tcp_time_wait: Some(whole(9.0 * walk(self.guest.stream, self.now, 120.0))),
-                tcp_allocated: Some(12 + processes / 10),
-                tcp_memory_pages: Some(4),
-                udp_in_use: Some(6),
-                page_bytes: Some(4_096),
-                ..Sockets::default()
-            }),
+            sockets: Some(self.sockets()),
             protocols: Some(self.protocols()),
             conntrack: Some(Conntrack {
                 entries: Some(20 + processes / 4),
@@ -350,7 +283,11 @@ impl Figures<'_> {
                 ..Collector::default()
             }),
             scheduler: Some(cpus.iter().map(|cpu| self.scheduler(cpu)).collect()),
-            softnet: Some(cpus.iter().map(|cpu| softnet(cpu.cpu, work / PACKET)).collect()),
+            softnet: Some(
+                cpus.iter()
+                    .map(|cpu| softnet(cpu.cpu, packets / cpus.len() as u64))
+                    .collect(),
+            ),
             cpus: Some(cpus),
             disks: Some(self.disks()),
             file_systems: Some(self.file_systems()),

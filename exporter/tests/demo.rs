@@ -13,9 +13,8 @@ use pve_exporter::metrics::catalog::catalog;
 use pve_exporter::metrics::exposition::Format;
 use support::exporters::{checked, text};
 use support::http::get;
-use support::program::{Program, command};
+use support::program::Program;
 use support::strict::Sample;
-use tempfile::TempDir;
 
 /// What the demo does not show by itself, and the arguments with which it does.
 const ELSEWHERE: [(&str, &str); 2] = [
@@ -47,8 +46,8 @@ const WELL: [(&str, &str, &[&str]); 7] = [
 /// The seconds between scrapes, by the two clocks.
 const INTERVAL: u64 = 15;
 
-/// How long everything may take to be seen, by the clock on the wall.
-const DEADLINE: Duration = Duration::from_secs(120);
+/// How long everything may take to be seen, by the clock on the wall: many times what it takes on an idle machine.
+const DEADLINE: Duration = Duration::from_secs(300);
 
 #[derive(Parser)]
 struct CommandLine {
@@ -153,19 +152,14 @@ async fn nothing_is_wrong_when_it_is_calm() {
 
 #[tokio::test]
 async fn it_serves_guests_and_leaves_nothing() {
-    let files = TempDir::new().unwrap();
-    let mut command = command(&["demo", "--web.listen-address", "127.0.0.1:0"]);
-    let mut program = Program::start({
-        command.env("TMPDIR", files.path());
-        command
-    });
+    let mut program = Program::demo(&[]);
     let address = program.address();
     program.wait_for_log("vmid=100 state=healthy");
     let answer = get(address, "/guests/demo/qemu/100/metrics", &[]).await;
     let guest = checked(answer.text(), Format::Classic);
     assert!(guest.value("node_load1", &[]).is_some());
-    assert!(std::fs::read_dir(files.path()).unwrap().next().is_some());
+    assert_eq!(program.directories(), 1);
     program.signal("TERM");
     assert!(program.ended().success());
-    assert!(std::fs::read_dir(files.path()).unwrap().next().is_none());
+    assert_eq!(program.directories(), 0);
 }

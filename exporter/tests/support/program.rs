@@ -47,6 +47,8 @@ impl Program {
     pub fn start(mut command: Command) -> Self {
         let output = TempDir::new().unwrap();
         let file = |name: &str| File::create(output.path().join(name)).unwrap();
+        // Killed, it takes nothing away.
+        command.env("TMPDIR", output.path());
         let child = command.stdout(file("stdout")).stderr(file("stderr")).spawn().unwrap();
         Self { child, output }
     }
@@ -56,6 +58,12 @@ impl Program {
         let mut command = command(&["demo", "--web.listen-address", "127.0.0.1:0"]);
         command.args(arguments);
         Self::start(command)
+    }
+
+    /// How many temporary directories it has.
+    pub fn directories(&self) -> usize {
+        let entries = fs::read_dir(self.output.path()).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
     }
 
     /// What it printed.

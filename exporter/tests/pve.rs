@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pve_exporter::clock::Clock;
+use pve_exporter::compat::collector::Collector;
 use pve_exporter::compat::drop_in::Refusal;
 use pve_exporter::compat::parameters::Parameters;
 use pve_exporter::config::{Config, LoadOptions};
@@ -47,6 +48,12 @@ fn failed(text: &str) -> Vec<&str> {
     added.filter_map(|line| line.strip_suffix(" 0.0")).collect()
 }
 
+/// The samples of families that prometheus-pve-exporter has.
+fn samples(text: &str) -> Vec<&str> {
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    samples.filter(|line| !line.starts_with(ADDED)).collect()
+}
+
 /// The ids of a family's samples that have this value.
 fn ids<'a>(text: &'a str, family: &str, value: &str) -> BTreeSet<&'a str> {
     let start = format!("{family}{{");
@@ -59,9 +66,11 @@ fn ids<'a>(text: &'a str, family: &str, value: &str) -> BTreeSet<&'a str> {
 }
 
 async fn scrape(exporter: &Exporter, query: &str) -> Result<String, Refusal> {
-    let page = exporter
-        .scrape_pve(&Parameters::parse(query), Duration::from_secs(20))
-        .await;
+    scrape_within(exporter, query, Duration::from_secs(20)).await
+}
+
+async fn scrape_within(exporter: &Exporter, query: &str, wait: Duration) -> Result<String, Refusal> {
+    let page = exporter.scrape_pve(&Parameters::parse(query), wait).await;
     Ok(page?.into_text())
 }
 
@@ -142,6 +151,19 @@ impl Setup {
         scrape(&self.exporter, &format!("target={}&{query}", self.host(node)))
             .await
             .unwrap()
+    }
+
+    /// Lets time pass until a scrape of `node` lacks nothing.
+    async fn until_whole(&self, node: &str) {
+        for _ in 0..600 {
+            self.clock.advance(Duration::from_secs(1));
+            self.exporter.retry();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if failed(&self.scrape(node, "").await).is_empty() {
+                return;
+            }
+        }
+        panic!("it is not found again");
     }
 
     async fn inject(&self, fault: &str) {
@@ -295,15 +317,100 @@ async fn a_dead_target_is_told_and_found_again() {
     assert!(!text.lines().any(|line| line.starts_with("pve_up{")), "{text}");
     setup.simulator.clear_all();
     setup.simulator.settled().await;
-    for _ in 0..600 {
-        setup.clock.advance(Duration::from_secs(1));
-        setup.exporter.retry();
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        if failed(&setup.scrape(&node, "").await).is_empty() {
-            return;
+    setup.until_whole(&node).await;
+}
+
+#[tokio::test]
+async fn nothing_is_told_of_a_target_that_has_died() {
+    let setup = Setup::with_nodes().await;
+    let node = setup.simulator.nodes().remove(0);
+    for interval in [15, 60, 600].map(Duration::from_secs) {
+        for fault in ["proxy-down", "hang", "revoked", "status=500"] {
+            let before = failed(&setup.scrape(&node, "").await).len();
+            assert_eq!(before, 0);
+            for _ in 0..3 {
+                setup.clock.advance(interval);
+                assert_eq!(failed(&setup.scrape(&node, "").await), [""; 0]);
+            }
+            setup.inject(&format!("{fault}:{node}")).await;
+            for passed in 1..=3 {
+                setup.clock.advance(interval);
+                let query = format!("target={}", setup.host(&node));
+                let text = scrape_within(&setup.exporter, &query, Duration::from_millis(100))
+                    .await
+                    .unwrap();
+                let what = format!("{fault}, {passed} x {interval:?}: {text}");
+                assert_eq!(samples(&text), [""; 0], "{what}");
+                assert_eq!(failed(&text).len(), 10, "{what}");
+            }
+            setup.simulator.clear_all();
+            setup.simulator.settled().await;
+            setup.until_whole(&node).await;
         }
     }
-    panic!("it is not found again");
+}
+
+#[tokio::test]
+async fn nothing_is_told_of_a_node_that_has_gone() {
+    let setup = Setup::with_nodes().await;
+    let nodes = setup.simulator.nodes();
+    let whole = setup.scrape(&nodes[0], "cluster=0&node=all").await;
+    assert_eq!(ids(&whole, "pve_subscription_info", "").len(), nodes.len());
+    setup.inject(&format!("offline:{}", nodes[1])).await;
+    setup.clock.advance(Duration::from_secs(15));
+    let text = setup.scrape(&nodes[0], "cluster=0&node=all").await;
+    let gone = format!("node/{}", nodes[1]);
+    for label in [
+        format!("id=\"{gone}"),
+        format!("source=\"{gone}"),
+        format!("node=\"{}\"", nodes[1]),
+    ] {
+        assert!(
+            !samples(&text).iter().any(|line| line.contains(&label)),
+            "{label} in {text}"
+        );
+    }
+    let collectors = ["subscription", "config", "replication"];
+    assert_eq!(
+        failed(&text),
+        collectors.map(|collector| format!("{{collector=\"{collector}\",id=\"{gone}\"}}"))
+    );
+}
+
+#[tokio::test]
+async fn what_failed_at_the_last_attempt_is_not_told() {
+    let setup = Setup::with_nodes().await;
+    let node = setup.simulator.nodes().remove(0);
+    let whole = setup.scrape(&node, "").await;
+    let of_it = ["pve_not_backed_up_total{", "pve_not_backed_up_info{"];
+    assert!(of_it.iter().all(|family| whole.contains(family)));
+    setup.inject("status=500:/cluster/backup-info/not-backed-up").await;
+    // It is read behind a scrape, so that the next one tells.
+    setup.clock.advance(Duration::from_secs(250));
+    setup.scrape(&node, "").await;
+    let failure = || async { failed(&setup.scrape(&node, "").await).len() == 1 };
+    while !failure().await {
+        tokio::task::yield_now().await;
+    }
+    let text = setup.scrape(&node, "").await;
+    assert_eq!(failed(&text), ["{collector=\"backup-info\"}"]);
+    assert!(of_it.iter().all(|family| !text.contains(family)), "{text}");
+}
+
+#[tokio::test]
+async fn the_version_alone_is_read_as_often_as_figures() {
+    let setup = Setup::with_nodes().await;
+    let node = setup.simulator.nodes().remove(0);
+    let mut config = load(&setup.pve_yml());
+    config.switches.collectors = [Collector::Version].into();
+    setup.exporter.reload(Ok(config));
+    assert!(setup.scrape(&node, "").await.contains("pve_version_info{"));
+    setup.clock.advance(Duration::from_secs(5));
+    setup.scrape(&node, "").await;
+    assert_eq!(setup.take_calls(), BTreeMap::from([("/version".to_owned(), 1)]));
+    setup.inject(&format!("proxy-down:{node}")).await;
+    setup.clock.advance(Duration::from_secs(10));
+    assert_eq!(samples(&setup.scrape(&node, "").await), [""; 0]);
 }
 
 #[tokio::test]

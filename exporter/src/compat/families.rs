@@ -69,13 +69,13 @@ pub struct Onboot {
 }
 
 /// How a collector fared.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Outcome {
     /// The collector.
     pub collector: Collector,
     /// The node, of a collector that reads nodes and knows which.
     pub node: Option<Arc<str>>,
-    /// Whether all that it needs was read at the last attempt.
+    /// Whether all that it needs was read at the last attempt, and the target answers.
     pub success: bool,
 }
 

@@ -1,7 +1,8 @@
 //! What is held of one target, for all scrapes of it.
 //!
-//! A scrape waits for what it has no servable value of, and what every scrape shows is never older than ten seconds; everything
-//! else is refreshed behind it.
+//! What every scrape shows is never older than ten seconds, and a scrape waits for it; everything else is refreshed behind scrapes.
+//! Whatever failed at the last attempt is not shown, and nothing at all of a target that does not answer now: what was true of it
+//! when it still did would pass for the present.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,6 +82,14 @@ struct Node {
     onboot: OnbootConfigs,
 }
 
+/// A node that a scrape wants.
+struct KnownNode {
+    name: Arc<str>,
+    node: Arc<Node>,
+    /// Whether the cluster says so.
+    online: bool,
+}
+
 impl HeldTarget {
     /// The target that `client` asks, called `title` in log lines. It names the endpoint `home` where the client has several. Its
     /// guests are those that `config` reports on.
@@ -148,107 +157,116 @@ impl HeldTarget {
             intervals.interval()
         };
         let needs = |collectors: &[Collector]| collectors.iter().any(|one| wanted.collectors.contains(one));
-        let figures = async {
-            let names_guests = self.filtered && needs(&[Collector::BackupInfo, Collector::Replication]);
-            if names_guests || needs(&[Collector::Status, Collector::Resources, Collector::Config]) {
-                self.resources.refresh(interval, deadline).await;
-            }
-        };
+        let names_guests = self.filtered && needs(&[Collector::BackupInfo, Collector::Replication]);
+        let reads_resources = names_guests || needs(&[Collector::Status, Collector::Resources, Collector::Config]);
+        // Version and resources alone stand without it.
+        let stands_alone = |one: &Collector| matches!(one, Collector::Version | Collector::Resources);
+        let reads_status = !wanted.collectors.iter().all(stands_alone);
+        let figures = read_if(reads_resources, self.resources.read(interval, deadline));
         let status = async {
-            // Version and resources alone stand without it.
-            if wanted
-                .collectors
-                .iter()
-                .any(|one| !matches!(one, Collector::Version | Collector::Resources))
-            {
-                self.status.refresh(interval, deadline).await;
-            }
+            let status = read_if(reads_status, self.status.read(interval, deadline)).await;
             if let Some(home) = self.home.as_ref().filter(|_| wanted.nodes == Nodes::Local) {
                 home.refresh(interval, deadline).await;
             }
+            status
         };
         let rest = async {
-            if needs(&[Collector::Version]) {
-                self.version.refresh(interval, deadline).await;
-            }
-            if needs(&[Collector::BackupInfo]) {
-                self.not_backed_up.refresh(interval, deadline).await;
-            }
+            // Where it is all that is asked for, nothing else tells whether the target answers.
+            let pace = if reads_resources || reads_status {
+                VERSION
+            } else {
+                FIGURES
+            };
+            let version = read_if(
+                needs(&[Collector::Version]),
+                self.version.read_at(pace, interval, deadline),
+            );
+            let version = version.await;
+            let not_backed_up = self.not_backed_up.read(interval, deadline);
+            (version, read_if(needs(&[Collector::BackupInfo]), not_backed_up).await)
         };
-        join(join(figures, status), rest).await;
-        let status = self.status.servable(interval);
+        let ((resources, status), (version, not_backed_up)) = join(join(figures, status), rest).await;
+        let answers = status.is_some() || resources.is_some() || !reads_resources && !reads_status;
         let clustered = status.as_ref().is_some_and(|status| status.cluster.is_some());
         let nodes = self.nodes(wanted.nodes, status.as_deref());
-        let qdevice = async {
-            if clustered && needs(&[Collector::QDevice]) {
-                self.qdevice.refresh(interval, deadline).await;
-            }
-        };
-        let of_nodes = nodes.iter().map(|(_, node)| node.refresh(wanted, interval, deadline));
-        join(qdevice, join_all(of_nodes)).await;
-        View {
+        let qdevice = read_if(
+            clustered && needs(&[Collector::QDevice]),
+            self.qdevice.read(interval, deadline),
+        );
+        let of_nodes = nodes
+            .iter()
+            .map(|node| self.read_node(node, wanted, resources.as_deref(), interval, deadline));
+        let (qdevice, nodes) = join(qdevice, join_all(of_nodes)).await;
+        let (nodes, of_nodes): (Vec<_>, Vec<_>) = nodes.into_iter().unzip();
+        let knows_guests = !self.filtered || resources.is_some();
+        let mut view = View {
             collectors: wanted.collectors.iter().copied().collect(),
-            resources: self.resources.servable(interval),
-            filtered: self.filtered,
-            version: self.version.servable(interval),
-            not_backed_up: self.not_backed_up.servable(interval),
-            qdevice: self.qdevice.servable(interval),
-            nodes: nodes
-                .iter()
-                .map(|(name, node)| self.view(name, node, interval))
-                .collect(),
-            outcomes: self.outcomes(wanted, clustered, &nodes),
             status,
-        }
+            filtered: self.filtered,
+            version: version.filter(|_| answers),
+            not_backed_up: not_backed_up.filter(|_| answers && knows_guests),
+            qdevice,
+            resources,
+            nodes,
+            outcomes: Vec::new(),
+        };
+        view.outcomes = outcomes(&view, clustered, &of_nodes.concat());
+        view
     }
 
-    fn view(&self, name: &Arc<str>, node: &Node, interval: Duration) -> NodeView {
-        let resources = self.resources.servable(interval);
-        NodeView {
+    /// What there is of a node, and how its collectors fared.
+    async fn read_node(
+        &self,
+        known: &KnownNode,
+        wanted: &Wanted,
+        resources: Option<&Resources>,
+        interval: Duration,
+        deadline: tokio::time::Instant,
+    ) -> (NodeView, Vec<Outcome>) {
+        let (name, node) = (&known.name, &known.node);
+        let wants = |collector| wanted.collectors.contains(&collector);
+        let subscription = read_if(
+            wants(Collector::Subscription),
+            node.subscription.read(interval, deadline),
+        );
+        let jobs = read_if(wants(Collector::Replication), node.jobs.read(interval, deadline));
+        let onboot = read_if(wants(Collector::Config), async {
+            node.onboot.refresh(interval, deadline).await;
+            node.onboot.is_up().then_some(())
+        });
+        let (subscription, (jobs, onboot)) = join(subscription, join(jobs, onboot)).await;
+        // What was read of it an hour ago says nothing of a node that is gone since.
+        let silent = self.client.silent().why_resting(name, self.clock.now()).is_some();
+        let answers = known.online && !silent;
+        let knows_guests = !self.filtered || resources.is_some();
+        let view = NodeView {
             name: Arc::clone(name),
-            subscription: node.subscription.servable(interval),
-            jobs: node.jobs.servable(interval),
-            onboot: node
-                .onboot
-                .shown(resources.as_deref().map_or(&[], |resources| &resources.rows), interval),
-        }
-    }
-
-    fn outcomes(&self, wanted: &Wanted, clustered: bool, nodes: &[(Arc<str>, Arc<Node>)]) -> Vec<Outcome> {
-        let mut outcomes = Vec::new();
-        for &collector in &wanted.collectors {
-            let status = self.status.is_up();
-            let success = match collector {
-                Collector::Status => status && self.resources.is_up(),
-                Collector::Resources => self.resources.is_up(),
-                Collector::Node | Collector::Cluster => status,
-                Collector::Version => self.version.is_up(),
-                Collector::BackupInfo => status && self.not_backed_up.is_up(),
-                Collector::QDevice => status && (!clustered || self.qdevice.is_up()),
-                Collector::Subscription | Collector::Config | Collector::Replication => {
-                    outcomes.extend(nodes.iter().map(|(name, node)| Outcome {
-                        collector,
-                        node: Some(Arc::clone(name)),
-                        success: node.is_up(collector) && (collector != Collector::Config || self.resources.is_up()),
-                    }));
-                    if !nodes.is_empty() {
-                        continue;
-                    }
-                    // Nobody knows which node it would be.
-                    false
-                }
-            };
-            outcomes.push(Outcome {
+            subscription: subscription.filter(|_| answers),
+            jobs: jobs.filter(|_| answers && knows_guests),
+            onboot: match resources {
+                Some(resources) if answers => node.onboot.shown(&resources.rows, interval),
+                _ => Vec::new(),
+            },
+        };
+        let success = |collector| match collector {
+            Collector::Subscription => Some(view.subscription.is_some()),
+            Collector::Config => Some(answers && onboot.is_some() && resources.is_some()),
+            Collector::Replication => Some(view.jobs.is_some()),
+            _ => None,
+        };
+        let outcome = |&collector| {
+            Some(Outcome {
                 collector,
-                node: None,
-                success,
-            });
-        }
-        outcomes
+                node: Some(Arc::clone(name)),
+                success: success(collector)?,
+            })
+        };
+        let outcomes = wanted.collectors.iter().filter_map(outcome).collect();
+        (view, outcomes)
     }
 
     /// The nodes that are wanted and known; what is held of those that are gone is forgotten.
-    fn nodes(&self, wanted: Nodes, status: Option<&Status>) -> Vec<(Arc<str>, Arc<Node>)> {
+    fn nodes(&self, wanted: Nodes, status: Option<&Status>) -> Vec<KnownNode> {
         let Some(status) = status else { return Vec::new() };
         let home = self
             .home
@@ -262,17 +280,17 @@ impl HeldTarget {
             Nodes::Local => local.as_ref() == Some(name),
             Nodes::All => true,
         };
-        let names = status
-            .nodes
-            .iter()
-            .map(|node| &node.name)
-            .filter(|name| is_wanted(name));
-        names
-            .map(|name| {
+        let members = status.nodes.iter().filter(|member| is_wanted(&member.name));
+        members
+            .map(|member| {
                 let node = held
-                    .entry(Arc::clone(name))
-                    .or_insert_with(|| Arc::new(self.node(name)));
-                (Arc::clone(name), Arc::clone(node))
+                    .entry(Arc::clone(&member.name))
+                    .or_insert_with(|| Arc::new(self.node(&member.name)));
+                KnownNode {
+                    name: Arc::clone(&member.name),
+                    node: Arc::clone(node),
+                    online: member.local || member.online != Some(false),
+                }
             })
             .collect()
     }
@@ -327,34 +345,39 @@ impl HeldTarget {
     }
 }
 
-impl Node {
-    async fn refresh(&self, wanted: &Wanted, interval: Duration, deadline: tokio::time::Instant) {
-        let wants = |collector| wanted.collectors.contains(&collector);
-        let subscription = async {
-            if wants(Collector::Subscription) {
-                self.subscription.refresh(interval, deadline).await;
-            }
-        };
-        let jobs = async {
-            if wants(Collector::Replication) {
-                self.jobs.refresh(interval, deadline).await;
-            }
-        };
-        let onboot = async {
-            if wants(Collector::Config) {
-                self.onboot.refresh(interval, deadline).await;
-            }
-        };
-        join(join(subscription, jobs), onboot).await;
-    }
+async fn read_if<T>(needed: bool, read: impl Future<Output = Option<T>>) -> Option<T> {
+    if needed { read.await } else { None }
+}
 
-    fn is_up(&self, collector: Collector) -> bool {
-        match collector {
-            Collector::Subscription => self.subscription.is_up(),
-            Collector::Replication => self.jobs.is_up(),
-            _ => self.onboot.is_up(),
-        }
+/// How the collectors fared; those of nodes as `of_nodes` says, where it is known which nodes they are.
+fn outcomes(view: &View, clustered: bool, of_nodes: &[Outcome]) -> Vec<Outcome> {
+    let (status, resources) = (view.status.is_some(), view.resources.is_some());
+    let mut outcomes = Vec::new();
+    for &collector in &view.collectors {
+        let success = match collector {
+            Collector::Status => status && resources,
+            Collector::Resources => resources,
+            Collector::Node | Collector::Cluster => status,
+            Collector::Version => view.version.is_some(),
+            Collector::BackupInfo => status && view.not_backed_up.is_some(),
+            Collector::QDevice => status && (!clustered || view.qdevice.is_some()),
+            Collector::Subscription | Collector::Config | Collector::Replication => {
+                let before = outcomes.len();
+                outcomes.extend(of_nodes.iter().filter(|one| one.collector == collector).cloned());
+                if outcomes.len() > before {
+                    continue;
+                }
+                // Nobody knows which node it would be.
+                false
+            }
+        };
+        outcomes.push(Outcome {
+            collector,
+            node: None,
+            success,
+        });
     }
+    outcomes
 }
 
 /// Reads the status, and tells the client what it says of endpoints and nodes.

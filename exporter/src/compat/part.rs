@@ -38,13 +38,32 @@ impl<T: Send + Sync + 'static> Part<T> {
 
     /// Starts a refresh where one is due, and waits where a scrape must not do without, until `deadline`.
     pub(super) async fn refresh(&self, interval: Duration, deadline: tokio::time::Instant) {
-        let need = self.held.need(self.pace, interval);
+        self.read(interval, deadline).await;
+    }
+
+    /// What a scrape may show, once it is refreshed as far as it has to be: nothing where the last attempt failed, and nothing from
+    /// before a refresh that the scrape has to wait for.
+    pub(super) async fn read(&self, interval: Duration, deadline: tokio::time::Instant) -> Option<Arc<T>> {
+        self.read_at(self.pace, interval, deadline).await
+    }
+
+    /// The same at another pace than its own.
+    pub(super) async fn read_at(
+        &self,
+        pace: Pace,
+        interval: Duration,
+        deadline: tokio::time::Instant,
+    ) -> Option<Arc<T>> {
+        let before = self.held.latest().map(|dated| dated.at);
+        let need = self.held.need(pace, interval);
         if need.refresh {
             self.held.refresh((self.fetch)());
         }
         if need.wait {
             self.held.ended(deadline).await;
         }
+        let latest = self.held.latest().filter(|_| self.is_up())?;
+        (!need.wait || Some(latest.at) != before).then_some(latest.value)
     }
 
     /// Refreshes and waits, whatever its age, unless it rests after a failure.

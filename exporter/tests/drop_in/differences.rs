@@ -87,7 +87,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     behaviour(
         "a target that is dead or hangs",
         "500, after five seconds",
-        "200 within Prometheus' own timeout, `pve_scrape_collector_success` is 0; tried again with pauses of 5 to 60 s",
+        "200 within Prometheus' own timeout, with `pve_scrape_collector_success` of 0 and no other sample; tried again with pauses of 5 to 60 s",
         "So it is told from an exporter that is down, which `up` shows.",
     ),
     behaviour(
@@ -111,19 +111,19 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     behaviour(
         "age of figures",
         "read for each scrape",
-        "at most 10 s, which is as often as PVE takes them; many scrapes share one reading",
+        "at most 10 s when the scrape begins, which is as often as PVE takes them; many scrapes share one reading",
         "The same figures for fewer calls.",
     ),
     behaviour(
         "age of `pve_onboot_status`",
         "read for each scrape, a call for each guest",
-        "at once for a new guest, then at most an hour",
+        "at once for a new guest, then at most an hour while the node answers",
         "It hardly ever changes, and was most of all calls.",
     ),
     behaviour(
         "age of the rest",
         "read for each scrape",
-        "replication jobs and the QDevice 2 min, guests without backup 5 min, versions and subscriptions an hour",
+        "replication jobs and the QDevice are read again after 2 min, guests without backup after 5 min, versions and subscriptions after an hour, behind a scrape, so that the next one shows it; gone at once where the target or node does not answer, or the last attempt failed",
         "As often as they change.",
     ),
     behaviour(

@@ -2,10 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use pve_exporter::clock::Clock;
+use pve_exporter::compat::config::Modules;
+use pve_exporter::compat::parameters::Parameters;
+use pve_exporter::config::Config;
+use pve_exporter::scrape::Exporter;
 use pve_simulator::{Fault, Options, Simulator, Version};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -18,13 +24,16 @@ use crate::support::simulated::options;
 
 const PARAMETERS: [&str; 3] = ["cluster=1&node=0", "cluster=0&node=1", "cluster=1&node=1"];
 
+/// What ours has more.
+const SUCCESS: &str = "pve_scrape_collector_success{";
+
 /// A simulated cluster and both exporters in front of it.
 pub(crate) struct Both {
     pub(crate) simulator: Simulator,
     pub(crate) theirs: SocketAddr,
     pub(crate) ours: SocketAddr,
     _programs: (Incumbent, Program),
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Both {
@@ -39,16 +48,11 @@ impl Both {
         let directory = TempDir::new().unwrap();
         let authorities = directory.path().join("ca.pem");
         write(&authorities, simulator.ca_pem(), 0o644);
-        let hosts: Vec<_> = simulator.nodes().iter().map(|node| host(&simulator, node)).collect();
-        let (user, token) = simulator.token_id().split_once('!').unwrap();
+        let for_both = environment(&simulator, &authorities);
         let set_up = |mut command: Command| {
             command
                 .args(flags)
-                .env("PVE_USER", user)
-                .env("PVE_TOKEN_NAME", token)
-                .env("PVE_TOKEN_VALUE", simulator.token_secret())
-                .env("REQUESTS_CA_BUNDLE", &authorities)
-                .env("PVE_ALLOW_TARGETS", hosts.join(","))
+                .envs(for_both.iter().cloned())
                 .env("TZ", "UTC")
                 .envs(variables.iter().copied());
             command
@@ -62,7 +66,7 @@ impl Both {
             theirs: programs.0.address(),
             ours: programs.1.address(),
             _programs: programs,
-            _directory: directory,
+            directory,
             simulator,
         }
     }
@@ -88,6 +92,20 @@ impl Both {
     }
 }
 
+/// Variables for a cluster, whose nodes are allowed.
+fn environment(simulator: &Simulator, authorities: &Path) -> Vec<(String, String)> {
+    let hosts: Vec<_> = simulator.nodes().iter().map(|node| host(simulator, node)).collect();
+    let (user, token) = simulator.token_id().split_once('!').unwrap();
+    let variables = [
+        ("PVE_USER", user.to_owned()),
+        ("PVE_TOKEN_NAME", token.to_owned()),
+        ("PVE_TOKEN_VALUE", simulator.token_secret()),
+        ("REQUESTS_CA_BUNDLE", authorities.display().to_string()),
+        ("PVE_ALLOW_TARGETS", hosts.join(",")),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
 fn programs(set_up: impl Fn(Command) -> Command) -> (Incumbent, Program) {
     let theirs = Incumbent::start(set_up(Incumbent::command()));
     (
@@ -106,8 +124,12 @@ pub(crate) fn host(simulator: &Simulator, node: &str) -> String {
 fn same(query: &str, [theirs, ours]: &[Answer; 2], allowed: &[&str]) {
     assert_eq!((theirs.status, ours.status), (200, 200), "{query}: {}", theirs.text());
     assert_eq!(theirs.header("content-type"), ours.header("content-type"));
+    same_text(query, theirs.text(), ours.text(), allowed);
+}
+
+fn same_text(query: &str, theirs: &str, ours: &str, allowed: &[&str]) {
     let lines = |text| -> Vec<&str> { str::lines(text).filter(|line| !line.starts_with("# HELP ")).collect() };
-    let (theirs, ours) = (lines(theirs.text()), lines(ours.text()));
+    let (theirs, ours) = (lines(theirs), lines(ours));
     let types = |lines: &[&str]| -> Vec<String> {
         let types = lines
             .iter()
@@ -346,10 +368,65 @@ async fn a_dead_target_is_answered_for_in_time() {
     let ours = get(both.ours, &query, &["X-Prometheus-Scrape-Timeout-Seconds: 2"]).await;
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!(ours.status, 200);
-    assert_eq!(ours.text().matches("pve_scrape_collector_success{").count(), 10);
+    assert_eq!(ours.text().matches(SUCCESS).count(), 10);
     let limit = Duration::from_secs(2);
     let theirs = tokio::time::timeout(limit, get(both.theirs, &query, &[])).await;
     assert!(theirs.is_err(), "it answers in time");
+}
+
+/// Time passes for ours, which remembers; theirs asks each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_dies_is_dead_for_both_at_once() {
+    let both = Both::start(options()).await;
+    let variables = environment(&both.simulator, &both.directory.path().join("ca.pem"));
+    let config = Config {
+        modules: Some(Modules::load(Path::new(""), &variables).unwrap()),
+        ..Config::default()
+    };
+    let clock = Clock::default();
+    let ours = Exporter::new(config, clock.clone()).unwrap();
+    let query = both.query("pve1", "");
+    let parameters = Parameters::parse(query.split_once('?').unwrap().1);
+    let scrapes = async |wait| {
+        let page = ours.scrape_pve(&parameters, wait).await.unwrap();
+        (get(both.theirs, &query, &[]).await, page.into_text())
+    };
+    let (long, short) = (Duration::from_secs(20), Duration::from_millis(500));
+    for (fault, interval) in [
+        ("proxy-down:pve1", 15),
+        ("proxy-down:pve1", 60),
+        ("proxy-down:pve1", 600),
+        ("revoked:pve1", 60),
+        ("hang:pve1", 60),
+    ] {
+        let interval = Duration::from_secs(interval);
+        for _ in 0..3 {
+            clock.advance(interval);
+            let (theirs, ours) = scrapes(long).await;
+            same_text(&query, theirs.text(), &ours, &[ADDED]);
+        }
+        both.inject(fault).await;
+        for _ in 0..2 {
+            clock.advance(interval);
+            let (theirs, ours) = scrapes(short).await;
+            assert_eq!(theirs.status, 500, "{fault}");
+            let told = |line: &&str| !line.starts_with('#') && !line.contains(SUCCESS);
+            let told: Vec<_> = ours.lines().filter(told).collect();
+            assert_eq!(told, [""; 0], "{fault}, {interval:?}");
+        }
+        both.simulator.clear_all();
+        both.simulator.settled().await;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let lacks = |text: &str| {
+            text.lines()
+                .any(|line| line.contains(SUCCESS) && line.ends_with(" 0.0"))
+        };
+        while lacks(&scrapes(long).await.1) {
+            assert!(Instant::now() < deadline, "not found again after {fault}");
+            clock.advance(Duration::from_secs(5));
+            ours.retry();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

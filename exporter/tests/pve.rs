@@ -398,6 +398,27 @@ async fn what_failed_at_the_last_attempt_is_not_told() {
 }
 
 #[tokio::test]
+async fn what_hangs_costs_only_itself() {
+    for (path, collectors) in [
+        ("/version", "version"),
+        ("/cluster/resources", "status resources config"),
+        ("/cluster/backup-info/not-backed-up", "backup-info"),
+        ("/cluster/config/qdevice", "qdevice"),
+        ("/nodes/{node}/subscription", "subscription"),
+    ] {
+        let setup = Setup::with_nodes().await;
+        let node = setup.simulator.nodes().remove(0);
+        setup.inject(&format!("hang:{}", path.replace("{node}", &node))).await;
+        let query = format!("target={}", setup.host(&node));
+        let text = scrape_within(&setup.exporter, &query, Duration::from_secs(2))
+            .await
+            .unwrap();
+        let names: Vec<_> = failed(&text).iter().filter_map(|line| line.split('"').nth(1)).collect();
+        assert_eq!(names.join(" "), collectors, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_version_alone_is_read_as_often_as_figures() {
     let setup = Setup::with_nodes().await;
     let node = setup.simulator.nodes().remove(0);

@@ -163,40 +163,46 @@ impl HeldTarget {
         let stands_alone = |one: &Collector| matches!(one, Collector::Version | Collector::Resources);
         let reads_status = !wanted.collectors.iter().all(stands_alone);
         let figures = read_if(reads_resources, self.resources.read(interval, deadline));
-        let status = async {
-            let status = read_if(reads_status, self.status.read(interval, deadline)).await;
-            if let Some(home) = self.home.as_ref().filter(|_| wanted.nodes == Nodes::Local) {
-                home.refresh(interval, deadline).await;
-            }
-            status
-        };
-        let rest = async {
-            // Where it is all that is asked for, nothing else tells whether the target answers.
-            let pace = if reads_resources || reads_status {
-                VERSION
-            } else {
-                FIGURES
+        let status = async || {
+            let status = read_if(reads_status, self.status.read(interval, deadline));
+            let Some(home) = self.home.as_ref().filter(|_| wanted.nodes == Nodes::Local) else {
+                return status.await;
             };
-            let version = read_if(
-                needs(&[Collector::Version]),
-                self.version.read_at(pace, interval, deadline),
-            );
-            let version = version.await;
-            let not_backed_up = self.not_backed_up.read(interval, deadline);
-            (version, read_if(needs(&[Collector::BackupInfo]), not_backed_up).await)
+            join(status, home.refresh(interval, deadline)).await.0
         };
-        let ((resources, status), (version, not_backed_up)) = join(join(figures, status), rest).await;
+        // Where it is all that is asked for, nothing else tells whether the target answers.
+        let pace = if reads_resources || reads_status {
+            VERSION
+        } else {
+            FIGURES
+        };
+        let version = read_if(
+            needs(&[Collector::Version]),
+            self.version.read_at(pace, interval, deadline),
+        );
+        let not_backed_up = read_if(
+            needs(&[Collector::BackupInfo]),
+            self.not_backed_up.read(interval, deadline),
+        );
+        let rest = join(version, not_backed_up);
+        // Nobody waits for anything but what tells what to ask for: the others may hang. Whoever reads the same shares one reading.
+        let qdevice = async {
+            let status = read_if(needs(&[Collector::QDevice]), self.status.read(interval, deadline)).await;
+            let clustered = status.is_some_and(|status| status.cluster.is_some());
+            read_if(clustered, self.qdevice.read(interval, deadline)).await
+        };
+        let nodes = async {
+            let status = status().await;
+            let nodes = self.nodes(wanted.nodes, status.as_deref());
+            let nodes = nodes
+                .iter()
+                .map(|node| self.read_node(node, wanted, interval, deadline));
+            (status, join_all(nodes).await)
+        };
+        let (((status, nodes), qdevice), (resources, (version, not_backed_up))) =
+            join(join(nodes, qdevice), join(figures, rest)).await;
         let answers = status.is_some() || resources.is_some() || !reads_resources && !reads_status;
         let clustered = status.as_ref().is_some_and(|status| status.cluster.is_some());
-        let nodes = self.nodes(wanted.nodes, status.as_deref());
-        let qdevice = read_if(
-            clustered && needs(&[Collector::QDevice]),
-            self.qdevice.read(interval, deadline),
-        );
-        let of_nodes = nodes
-            .iter()
-            .map(|node| self.read_node(node, wanted, resources.as_deref(), interval, deadline));
-        let (qdevice, nodes) = join(qdevice, join_all(of_nodes)).await;
         let (nodes, of_nodes): (Vec<_>, Vec<_>) = nodes.into_iter().unzip();
         let knows_guests = !self.filtered || resources.is_some();
         let mut view = View {
@@ -219,7 +225,6 @@ impl HeldTarget {
         &self,
         known: &KnownNode,
         wanted: &Wanted,
-        resources: Option<&Resources>,
         interval: Duration,
         deadline: tokio::time::Instant,
     ) -> (NodeView, Vec<Outcome>) {
@@ -230,27 +235,30 @@ impl HeldTarget {
             node.subscription.read(interval, deadline),
         );
         let jobs = read_if(wants(Collector::Replication), node.jobs.read(interval, deadline));
-        let onboot = read_if(wants(Collector::Config), async {
-            node.onboot.refresh(interval, deadline).await;
-            node.onboot.is_up().then_some(())
-        });
-        let (subscription, (jobs, onboot)) = join(subscription, join(jobs, onboot)).await;
+        let guests = async {
+            let is_needed = self.filtered || wants(Collector::Config);
+            let guests = read_if(is_needed, self.resources.read(interval, deadline)).await;
+            if guests.is_some() && wants(Collector::Config) {
+                node.onboot.refresh(interval, deadline).await;
+            }
+            guests
+        };
+        let (subscription, (jobs, guests)) = join(subscription, join(jobs, guests)).await;
         // What was read of it an hour ago says nothing of a node that is gone since.
         let silent = self.client.silent().why_resting(name, self.clock.now()).is_some();
         let answers = known.online && !silent;
-        let knows_guests = !self.filtered || resources.is_some();
         let view = NodeView {
             name: Arc::clone(name),
             subscription: subscription.filter(|_| answers),
-            jobs: jobs.filter(|_| answers && knows_guests),
-            onboot: match resources {
-                Some(resources) if answers => node.onboot.shown(&resources.rows, interval),
+            jobs: jobs.filter(|_| answers && (!self.filtered || guests.is_some())),
+            onboot: match &guests {
+                Some(guests) if answers => node.onboot.shown(&guests.rows, interval),
                 _ => Vec::new(),
             },
         };
         let success = |collector| match collector {
             Collector::Subscription => Some(view.subscription.is_some()),
-            Collector::Config => Some(answers && onboot.is_some() && resources.is_some()),
+            Collector::Config => Some(answers && guests.is_some() && node.onboot.is_up()),
             Collector::Replication => Some(view.jobs.is_some()),
             _ => None,
         };

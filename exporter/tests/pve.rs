@@ -14,7 +14,7 @@ use pve_exporter::compat::drop_in::Refusal;
 use pve_exporter::compat::parameters::Parameters;
 use pve_exporter::config::{Config, LoadOptions};
 use pve_exporter::scrape::Exporter;
-use pve_simulator::{Fault, Simulator};
+use pve_simulator::{Fault, Options, Simulator, Version};
 use support::exporters::exporter;
 use support::fixture_server::FixtureServer;
 use support::http::get;
@@ -456,6 +456,39 @@ async fn clusters_of_the_own_configuration_are_targets() {
         scrape(&exporter, "module=main").await,
         Err(Refusal::Module(_))
     ));
+}
+
+#[tokio::test]
+async fn an_endpoint_tells_of_itself() {
+    let options = Options {
+        versions: vec![Version::new(9, 2, 11), Version::new(8, 4, 1)],
+        ..options()
+    };
+    let simulator = Simulator::start(options).await.unwrap();
+    let config = cluster(&simulator);
+    let targets: Vec<_> = config.endpoints.iter().map(ToString::to_string).collect();
+    let targets: Vec<_> = targets
+        .iter()
+        .map(|url| url.replace("https://", "").replace('/', ""))
+        .collect();
+    let (exporter, clock) = exporter(&[("main", config)]);
+    for (target, release) in targets.iter().zip(["9.2", "8.4", "9.2"]) {
+        let text = scrape(&exporter, &format!("target={target}")).await.unwrap();
+        assert_eq!(failed(&text), [""; 0], "{target}");
+        assert!(
+            text.contains(&format!("pve_version_info{{release=\"{release}\"")),
+            "{target}: {text}"
+        );
+    }
+    let dead = &simulator.nodes()[1];
+    simulator.inject(format!("proxy-down:{dead}").parse::<Fault>().unwrap());
+    simulator.settled().await;
+    clock.advance(Duration::from_secs(15));
+    for (target, lacking) in targets.iter().zip([0, 10, 0]) {
+        let text = scrape(&exporter, &format!("target={target}")).await.unwrap();
+        assert_eq!(failed(&text).len(), lacking, "{target}: {text}");
+        assert_eq!(samples(&text).is_empty(), lacking > 0, "{target}");
+    }
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ struct Permit {
 
 /// How it is asked.
 enum Asks {
-    /// As the rest of the exporter asks the cluster; of several endpoints it names this one.
+    /// As the rest of the exporter asks the cluster; of several endpoints this one alone.
     As(Arc<ClusterSources>, Box<Cluster>, Option<usize>),
     /// By itself.
     Alone(Box<Cluster>),

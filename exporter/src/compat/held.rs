@@ -16,7 +16,7 @@ use crate::compat::families::{NodeView, Outcome, View};
 use crate::compat::onboot::OnbootConfigs;
 use crate::compat::parameters::Nodes;
 use crate::compat::part::Part;
-use crate::compat::rows::{self, Job, QDevice, Resources, Status, Subscription, Version};
+use crate::compat::rows::{self, Job, Member, QDevice, Resources, Status, Subscription, Version};
 use crate::config::{Cluster, GuestFilter};
 use crate::pve::budget::Cost;
 use crate::pve::client::{Client, Place, Request};
@@ -45,8 +45,6 @@ const BACKUP_INFO: Pace = seconds(300, false);
 const QDEVICE: Pace = seconds(120, true);
 const SUBSCRIPTION: Pace = seconds(3600, false);
 const REPLICATION: Pace = seconds(120, true);
-/// Which node is behind an endpoint.
-const LOCAL: Pace = seconds(3600, false);
 
 /// What a scrape wants of a target.
 #[derive(Clone, Debug)]
@@ -70,8 +68,6 @@ pub struct HeldTarget {
     version: Part<Version>,
     not_backed_up: Part<Vec<Box<str>>>,
     qdevice: Part<Option<QDevice>>,
-    /// The node behind the endpoint that the target names, where the client has several.
-    home: Option<Part<Option<Arc<str>>>>,
     nodes: Mutex<BTreeMap<Arc<str>, Arc<Node>>>,
 }
 
@@ -91,7 +87,7 @@ struct KnownNode {
 }
 
 impl HeldTarget {
-    /// The target that `client` asks, called `title` in log lines. It names the endpoint `home` where the client has several. Its
+    /// The target that `client` asks, called `title` in log lines. It is the endpoint `home` where the client has several. Its
     /// guests are those that `config` reports on.
     #[must_use]
     pub fn new(title: String, client: Arc<Client>, home: Option<usize>, config: &Cluster, clock: &Clock) -> Self {
@@ -99,14 +95,15 @@ impl HeldTarget {
         let of = Builder {
             title: &title,
             client: &client,
+            entry: home.map_or(Place::Entry, Place::Endpoint),
             clock,
             limit,
         };
         Self {
             status: {
-                let client = Arc::clone(&client);
+                let (client, request) = (Arc::clone(&client), of.at("/cluster/status"));
                 Part::new(format!("{title}/status"), clock, FIGURES, move || {
-                    limited(limit, status(Arc::clone(&client)))
+                    limited(limit, status(Arc::clone(&client), request.clone()))
                 })
             },
             filtered: filter != GuestFilter::default(),
@@ -121,15 +118,6 @@ impl HeldTarget {
                 rows::not_backed_up,
             ),
             qdevice: of.entry("qdevice", "/cluster/config/qdevice", QDEVICE, QDevice::read),
-            home: home.map(|index| {
-                let request = Request {
-                    place: Place::Endpoint(index),
-                    ..Request::entry("/cluster/status")
-                };
-                of.part("home", LOCAL, request, |body| {
-                    Status::read(body).map(|status| status.local().cloned())
-                })
-            }),
             nodes: Mutex::default(),
             intervals: Mutex::default(),
             clock: clock.clone(),
@@ -163,13 +151,7 @@ impl HeldTarget {
         let stands_alone = |one: &Collector| matches!(one, Collector::Version | Collector::Resources);
         let reads_status = !wanted.collectors.iter().all(stands_alone);
         let figures = read_if(reads_resources, self.resources.read(interval, deadline));
-        let status = async || {
-            let status = read_if(reads_status, self.status.read(interval, deadline));
-            let Some(home) = self.home.as_ref().filter(|_| wanted.nodes == Nodes::Local) else {
-                return status.await;
-            };
-            join(status, home.refresh(interval, deadline)).await.0
-        };
+        let status = || read_if(reads_status, self.status.read(interval, deadline));
         // Where it is all that is asked for, nothing else tells whether the target answers.
         let pace = if reads_resources || reads_status {
             VERSION
@@ -276,19 +258,14 @@ impl HeldTarget {
     /// The nodes that are wanted and known; what is held of those that are gone is forgotten.
     fn nodes(&self, wanted: Nodes, status: Option<&Status>) -> Vec<KnownNode> {
         let Some(status) = status else { return Vec::new() };
-        let home = self
-            .home
-            .as_ref()
-            .map(|home| home.latest().as_deref().cloned().flatten());
-        let local = home.unwrap_or_else(|| status.local().cloned());
         let mut held = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|name, _| status.nodes.iter().any(|node| node.name == *name));
-        let is_wanted = |name: &Arc<str>| match wanted {
+        let is_wanted = |member: &&Member| match wanted {
             Nodes::None => false,
-            Nodes::Local => local.as_ref() == Some(name),
+            Nodes::Local => member.local,
             Nodes::All => true,
         };
-        let members = status.nodes.iter().filter(|member| is_wanted(&member.name));
+        let members = status.nodes.iter().filter(is_wanted);
         members
             .map(|member| {
                 let node = held
@@ -307,6 +284,7 @@ impl HeldTarget {
         let of = Builder {
             title: &format!("{}/{name}", self.title),
             client: &self.client,
+            entry: Place::Entry,
             clock: &self.clock,
             limit: self.limit,
         };
@@ -340,9 +318,6 @@ impl HeldTarget {
         self.version.retry();
         self.not_backed_up.retry();
         self.qdevice.retry();
-        if let Some(home) = &self.home {
-            home.retry();
-        }
         for node in self.nodes.lock().unwrap_or_else(PoisonError::into_inner).values() {
             node.subscription.retry();
             node.jobs.retry();
@@ -389,8 +364,7 @@ fn outcomes(view: &View, clustered: bool, of_nodes: &[Outcome]) -> Vec<Outcome> 
 }
 
 /// Reads the status, and tells the client what it says of endpoints and nodes.
-async fn status(client: Arc<Client>) -> Result<Status, ApiError> {
-    let request = Request::entry("/cluster/status");
+async fn status(client: Arc<Client>, request: Request) -> Result<Status, ApiError> {
     let answer = client.get(&request).await?;
     let quorate = answer.decode(&request.path, |body| client.learn_from_status(answer.endpoint, body))?;
     let status = answer.decode(&request.path, Status::read)?;
@@ -417,11 +391,20 @@ async fn limited<T>(limit: Duration, fetch: impl Future<Output = Result<T, ApiEr
 struct Builder<'a> {
     title: &'a str,
     client: &'a Arc<Client>,
+    /// Where the target is: what it does not tell itself, another endpoint tells of itself.
+    entry: Place,
     clock: &'a Clock,
     limit: Duration,
 }
 
 impl Builder<'_> {
+    fn at(&self, path: &str) -> Request {
+        Request {
+            place: self.entry.clone(),
+            ..Request::entry(path)
+        }
+    }
+
     fn entry<T: Send + Sync + 'static>(
         &self,
         name: &str,
@@ -429,7 +412,7 @@ impl Builder<'_> {
         pace: Pace,
         read: impl Fn(&[u8]) -> Result<T, DecodeError> + Clone + Send + Sync + 'static,
     ) -> Part<T> {
-        self.part(name, pace, Request::entry(path), read)
+        self.part(name, pace, self.at(path), read)
     }
 
     fn part<T: Send + Sync + 'static>(

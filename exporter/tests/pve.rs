@@ -13,9 +13,10 @@ use pve_exporter::compat::collector::Collector;
 use pve_exporter::compat::drop_in::Refusal;
 use pve_exporter::compat::parameters::Parameters;
 use pve_exporter::config::{Config, LoadOptions};
+use pve_exporter::metrics::exposition::Format;
 use pve_exporter::scrape::Exporter;
 use pve_simulator::{Fault, Options, Simulator, Version};
-use support::exporters::exporter;
+use support::exporters::{exporter, text};
 use support::fixture_server::FixtureServer;
 use support::http::get;
 use support::program::{Program, command, write};
@@ -532,6 +533,29 @@ async fn a_reload_keeps_what_is_held_under_the_same_credentials() {
         Err(Refusal::Target { .. })
     ));
     assert_eq!(setup.take_calls(), BTreeMap::new());
+}
+
+#[tokio::test]
+async fn a_reload_that_allows_targets_costs_a_cluster_nothing() {
+    let simulator = Simulator::start(options()).await.unwrap();
+    let mut config = Config {
+        clusters: [("main".to_owned(), cluster(&simulator))].into(),
+        ..Config::default()
+    };
+    let exporter = Exporter::new(config.clone(), Clock::default()).unwrap();
+    let first = text(&exporter, Format::Classic).await;
+    assert!(first.contains("pve_guest_up{"));
+    simulator.reset_calls();
+    let allowed = &mut config.clusters.get_mut("main").unwrap().allow_targets;
+    allowed.add("pve9.example").unwrap();
+    exporter.reload(Ok(config));
+    text(&exporter, Format::Classic).await;
+    // A scrape that finds nothing held asks for this in any case.
+    assert_eq!(simulator.calls().received_for("/cluster/resources"), 0);
+    assert!(!matches!(
+        scrape_within(&exporter, "target=pve9.example", Duration::ZERO).await,
+        Err(Refusal::Target { .. })
+    ));
 }
 
 #[tokio::test]

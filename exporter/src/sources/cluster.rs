@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use crate::clock::Clock;
+use crate::compat::targets::Allowed;
 use crate::config::{Cluster as ClusterConfig, Config, GuestAgentSocket, GuestFilter, Metrics, SourcePolicy};
 use crate::pve::client::{Client, ClientError};
 use crate::pve::transport::Observer;
@@ -233,7 +234,11 @@ impl ClusterSources {
             status,
             known,
             settings: Settings {
-                config: cluster.clone(),
+                config: ClusterConfig {
+                    // Whom `/pve` may ask beside the endpoints is no matter of how these are read.
+                    allow_targets: Allowed::default(),
+                    ..cluster.clone()
+                },
                 policies,
                 guest_agent_socket: config.guest_agent_socket.clone(),
                 authorities: cluster.ca_file.as_ref().and_then(|path| std::fs::read(path).ok()),

@@ -275,6 +275,7 @@ async fn pve(request: &Request<Incoming>, exporter: &Exporter, scrapes: &Arc<Sem
             let status = match refusal {
                 Refusal::Module(_) | Refusal::Credentials(..) => StatusCode::BAD_REQUEST,
                 Refusal::Target { .. } => StatusCode::FORBIDDEN,
+                Refusal::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
                 Refusal::Client { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             };
             text(status, refusal.to_string())

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pve_exporter::clock::Clock;
 use pve_exporter::compat::collector::Collector;
-use pve_exporter::compat::drop_in::Refusal;
+use pve_exporter::compat::drop_in::{MOST_TARGETS, Refusal};
 use pve_exporter::compat::parameters::Parameters;
 use pve_exporter::config::{Config, LoadOptions};
 use pve_exporter::metrics::exposition::Format;
@@ -533,6 +533,53 @@ async fn a_reload_keeps_what_is_held_under_the_same_credentials() {
         Err(Refusal::Target { .. })
     ));
     assert_eq!(setup.take_calls(), BTreeMap::new());
+}
+
+#[tokio::test]
+async fn targets_that_are_scraped_stay_and_others_go() {
+    let setup = Setup::new("").await;
+    let node = setup.simulator.nodes().remove(0);
+    let host = setup.host(&node);
+    let pve_yml = format!(
+        "default:\n  user: {}\n  password: \"{}\"\n  verify_ssl: {}\n  port: {}\n  allow_targets: [127.1.0.0/16]\n",
+        setup.simulator.user(),
+        setup.simulator.password(),
+        setup.directory.path().join("ca.pem").display(),
+        host.rsplit_once(':').unwrap().1
+    );
+    write(&setup.pve_yml(), &pve_yml, 0o600);
+    setup.exporter.reload(Ok(load(&setup.pve_yml())));
+    let whole = async || assert_eq!(failed(&setup.scrape(&node, "").await), [""; 0]);
+    let dead = async |number: usize| {
+        let query = format!("target=127.1.{}.{}", number / 250, number % 250 + 1);
+        scrape_within(&setup.exporter, &query, Duration::ZERO).await
+    };
+    whole().await;
+    for number in 1..MOST_TARGETS {
+        dead(number).await.unwrap();
+    }
+    for _ in 0..2 {
+        assert!(matches!(dead(MOST_TARGETS).await, Err(Refusal::Full(_))));
+        setup.clock.advance(Duration::from_secs(14 * 60));
+        setup.exporter.retry();
+        whole().await;
+        dead(1).await.unwrap();
+        setup.clock.advance(Duration::from_secs(5));
+    }
+    setup.clock.advance(Duration::from_secs(60));
+    setup.exporter.retry();
+    dead(MOST_TARGETS).await.unwrap();
+    whole().await;
+    assert_eq!(setup.simulator.calls().received_for("/access/ticket"), 1);
+}
+
+#[tokio::test]
+async fn authorities_are_read_once_for_all_targets() {
+    let setup = Setup::with_nodes().await;
+    let nodes = setup.simulator.nodes();
+    setup.scrape(&nodes[0], "").await;
+    std::fs::remove_file(setup.directory.path().join("ca.pem")).unwrap();
+    assert_eq!(failed(&setup.scrape(&nodes[1], "").await), [""; 0]);
 }
 
 #[tokio::test]

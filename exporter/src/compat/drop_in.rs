@@ -4,9 +4,10 @@
 //! configuration name. Everything else is refused before a name is resolved and before a credential is touched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
 use thiserror::Error;
 use url::Url;
 
@@ -20,11 +21,12 @@ use crate::compat::text::Page;
 use crate::config::{Cluster, Config};
 use crate::metrics::own::{Own, PveRequests, RequestCounts};
 use crate::pve::client::{Client, ClientError};
-use crate::pve::transport::Observer;
+use crate::pve::transport::{self, Observer};
+use crate::pve::trust::Learned;
 use crate::sources::cluster::ClusterSources;
 
 /// How many targets are held: whoever may ask for a whole range of addresses must not fill the memory with them.
-const MOST_TARGETS: usize = 256;
+pub const MOST_TARGETS: usize = 1024;
 
 /// How many names of targets are counted by. Those of a range of addresses would never end.
 const MOST_NAMES: usize = 1024;
@@ -46,6 +48,11 @@ pub enum Refusal {
         /// Why not, and what to write to allow it.
         reason: String,
     },
+    /// As many are held as may be, and all of them are scraped.
+    #[error(
+        "target {0:?} would be one of more than {MOST_TARGETS}, and each of the others was scraped within 15 minutes"
+    )]
+    Full(String),
     /// There cannot be a client for it.
     #[error("target {target:?} cannot be asked: {problem}")]
     Client {
@@ -63,7 +70,8 @@ pub struct DropIn {
     switches: Switches,
     modules: Option<Modules>,
     clusters: BTreeMap<String, (Cluster, Arc<ClusterSources>)>,
-    targets: Mutex<BTreeMap<String, (Origin, Arc<HeldTarget>)>>,
+    origins: BTreeMap<String, Arc<Origin>>,
+    targets: Mutex<Targets>,
     names: Mutex<BTreeSet<String>>,
 }
 
@@ -88,14 +96,22 @@ impl Default for Switches {
     }
 }
 
-/// Whose credentials a target is asked with. Another origin is another target, even at the same address.
-#[derive(Clone)]
-enum Origin {
+type Targets = BTreeMap<String, (Arc<Origin>, Arc<HeldTarget>)>;
+
+/// Whose credentials a target is asked with, and what all targets of it share. Another origin is another target, even at the same
+/// address.
+struct Origin {
+    whose: Whose,
+    /// Whom it trusts: certificate authorities are read once, and not for each target.
+    tls: Mutex<Option<ClientConfig>>,
+}
+
+enum Whose {
     Module(Module),
     Cluster(Arc<ClusterSources>),
 }
 
-impl PartialEq for Origin {
+impl PartialEq for Whose {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Module(one), Self::Module(other)) => one == other,
@@ -105,13 +121,23 @@ impl PartialEq for Origin {
     }
 }
 
+impl Origin {
+    /// Whom a target that is asked as `config` says is to be trusted by.
+    fn tls(&self, config: &Cluster) -> Result<ClientConfig, ClientError> {
+        let mut tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tls) = &*tls {
+            return Ok(tls.clone());
+        }
+        Ok(tls.insert(transport::tls(config, &Learned::default())?).clone())
+    }
+}
+
 /// A target that may be asked.
 struct Permit {
     /// What tells it from others, and what log lines call it.
     title: String,
     /// The module or cluster.
     name: String,
-    origin: Origin,
     asks: Asks,
 }
 
@@ -136,35 +162,43 @@ impl DropIn {
         let with_config = |(name, sources): (&String, &Arc<ClusterSources>)| {
             Some((name.clone(), (config.clusters.get(name)?.clone(), Arc::clone(sources))))
         };
+        let clusters: BTreeMap<_, _> = clusters.iter().filter_map(with_config).collect();
+        let modules = config.modules.iter().flat_map(|modules| &modules.modules);
+        let modules = modules.map(|(name, module)| (name, Whose::Module(module.clone())));
+        let of_clusters = clusters.iter().filter(|_| config.modules.is_none());
+        let of_clusters = of_clusters.map(|(name, (_, sources))| (name, Whose::Cluster(Arc::clone(sources))));
+        let origin = |(name, whose): (&String, Whose)| {
+            let kept = before.and_then(|before| before.origins.get(name));
+            let fresh = |whose| {
+                Arc::new(Origin {
+                    whose,
+                    tls: Mutex::default(),
+                })
+            };
+            let origin = kept.filter(|kept| kept.whose == whose).map(Arc::clone);
+            (name.clone(), origin.unwrap_or_else(|| fresh(whose)))
+        };
         let drop_in = Self {
             clock: clock.clone(),
             own: Arc::clone(own),
             switches: config.switches.clone(),
             modules: config.modules.clone(),
-            clusters: clusters.iter().filter_map(with_config).collect(),
+            origins: modules.chain(of_clusters).map(origin).collect(),
+            clusters,
             targets: Mutex::default(),
             names: Mutex::default(),
         };
         for module in drop_in.module_names() {
             own.module(&module);
         }
+        let is_current = |origin: &Arc<Origin>| drop_in.origins.values().any(|one| Arc::ptr_eq(one, origin));
         let kept = before.map(|before| before.lock().clone()).unwrap_or_default();
-        let is_current = |origin: &Origin| match origin {
-            Origin::Module(module) => {
-                let modules = drop_in.modules.iter().flat_map(|modules| modules.modules.values());
-                modules.into_iter().any(|current| current == module)
-            }
-            Origin::Cluster(sources) => drop_in
-                .clusters
-                .values()
-                .any(|(_, current)| Arc::ptr_eq(current, sources)),
-        };
         let kept = kept.into_iter().filter(|(_, (origin, _))| is_current(origin));
         *drop_in.lock() = kept.collect();
         drop_in
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Origin, Arc<HeldTarget>)>> {
+    fn lock(&self) -> MutexGuard<'_, Targets> {
         self.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -210,9 +244,11 @@ impl DropIn {
         Ok(Page::new(view))
     }
 
-    /// Tries again what has failed. To be called about once a second.
+    /// Tries again what has failed, and forgets what nobody scrapes any more. To be called about once a second.
     pub fn retry(&self) {
-        for (_, target) in self.lock().values() {
+        let mut targets = self.lock();
+        targets.retain(|_, (_, target)| !target.is_idle());
+        for (_, target) in targets.values() {
             target.retry();
         }
     }
@@ -229,30 +265,31 @@ impl DropIn {
 
     fn target(&self, parameters: &Parameters) -> Result<Arc<HeldTarget>, Refusal> {
         let permit = self.permit(parameters)?;
-        let mut targets = self.lock();
-        if let Some((origin, target)) = targets.get(&permit.title)
-            && *origin == permit.origin
-        {
-            return Ok(Arc::clone(target));
+        let origin = self.origins.get(&permit.name);
+        let origin = origin.ok_or_else(|| Refusal::Module(permit.name.clone()))?;
+        let held = |targets: &Targets| match targets.get(&permit.title) {
+            Some((of, target)) if Arc::ptr_eq(of, origin) => Ok(Some(Arc::clone(target))),
+            None if targets.len() >= MOST_TARGETS => Err(Refusal::Full(parameters.target.clone())),
+            _ => Ok(None),
+        };
+        if let Some(target) = held(&self.lock())? {
+            return Ok(target);
         }
-        let target = self.build(&permit).map_err(|problem| Refusal::Client {
+        // Nobody else waits for that, which reads files.
+        let target = self.build(&permit, origin).map_err(|problem| Refusal::Client {
             target: parameters.target.clone(),
             problem,
         })?;
-        if targets.len() >= MOST_TARGETS
-            && let Some(oldest) = targets
-                .iter()
-                .min_by_key(|(_, (_, target))| target.last_scraped())
-                .map(|(title, _)| title.clone())
-        {
-            targets.remove(&oldest);
+        let mut targets = self.lock();
+        if let Some(target) = held(&targets)? {
+            return Ok(target);
         }
         let target = Arc::new(target);
-        targets.insert(permit.title, (permit.origin, Arc::clone(&target)));
+        targets.insert(permit.title, (Arc::clone(origin), Arc::clone(&target)));
         Ok(target)
     }
 
-    fn build(&self, permit: &Permit) -> Result<HeldTarget, ClientError> {
+    fn build(&self, permit: &Permit, origin: &Origin) -> Result<HeldTarget, ClientError> {
         let (config, client, home) = match &permit.asks {
             Asks::As(sources, config, home) => (&**config, Arc::clone(sources.client()), *home),
             Asks::Alone(config) => {
@@ -262,7 +299,7 @@ impl DropIn {
                     requests: self.own.request_counts(&permit.name),
                     by_url: self.switches.api_metrics.then(|| self.own.pve_requests()),
                 });
-                let client = Client::new(config, self.clock.clone(), observer)?;
+                let client = Client::trusting(config, origin.tls(config)?, self.clock.clone(), observer)?;
                 (&**config, Arc::new(client), None)
             }
         };
@@ -297,7 +334,6 @@ impl DropIn {
         Ok(Permit {
             title: title(name, &url),
             name: name.clone(),
-            origin: Origin::Module(module.clone()),
             asks: Asks::Alone(Box::new(cluster)),
         })
     }
@@ -309,7 +345,6 @@ impl DropIn {
                 home.map(|index| format!("#{index}")).unwrap_or_default()
             ),
             name: name.to_owned(),
-            origin: Origin::Cluster(Arc::clone(sources)),
             asks: Asks::As(Arc::clone(sources), Box::new(cluster.clone()), home),
         };
         if let Some(entry) = self.clusters.get(text) {
@@ -332,12 +367,11 @@ impl DropIn {
         let allowed = |(_, (cluster, _)): &(&String, &(Cluster, _))| cluster.allow_targets.allows(&target, PVE_PORT);
         let mut allowed = self.clusters.iter().filter(allowed);
         match (allowed.next(), allowed.next()) {
-            (Some((name, (cluster, sources))), None) => {
+            (Some((name, (cluster, _))), None) => {
                 let url = target.url(PVE_PORT).ok_or("it makes no URL")?;
                 Ok(Permit {
                     title: title(name, &url),
                     name: name.clone(),
-                    origin: Origin::Cluster(Arc::clone(sources)),
                     asks: Asks::Alone(Box::new(Cluster {
                         endpoints: vec![url],
                         ..cluster.clone()

@@ -27,6 +27,9 @@ use crate::sources::pace::Pace;
 /// For how long after a scrape what failed is still retried, at least: nothing asks PVE when nobody scrapes.
 const RETRIED_AFTER_SCRAPE: Duration = Duration::from_secs(360);
 
+/// For how long after a scrape a target is held, at least.
+const KEPT_AFTER_SCRAPE: Duration = Duration::from_secs(15 * 60);
+
 const fn seconds(max_age: u64, live: bool) -> Pace {
     Pace {
         max_age: Duration::from_secs(max_age),
@@ -127,10 +130,15 @@ impl HeldTarget {
         }
     }
 
-    /// When it was scraped last.
+    /// Whether nobody scrapes it any more.
     #[must_use]
-    pub fn last_scraped(&self) -> Option<std::time::Instant> {
-        self.lock_intervals().last()
+    pub fn is_idle(&self) -> bool {
+        let (last, interval) = {
+            let intervals = self.lock_intervals();
+            (intervals.last(), intervals.interval())
+        };
+        // Before its first scrape it is about to be scraped.
+        last.is_some_and(|last| self.clock.now().saturating_duration_since(last) > KEPT_AFTER_SCRAPE.max(interval * 3))
     }
 
     fn lock_intervals(&self) -> std::sync::MutexGuard<'_, Intervals> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use rustls::ClientConfig;
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -20,7 +21,7 @@ use crate::pve::nodes::SilentNodes;
 use crate::pve::offline::OfflineNodes;
 pub use crate::pve::request::{Place, Request, Verb};
 use crate::pve::traffic::Traffic;
-use crate::pve::transport::{Observer, Transport};
+use crate::pve::transport::{self, Observer, Transport};
 use crate::pve::trust::{Learned, TrustError};
 use crate::pve::upid::without_users;
 
@@ -107,10 +108,34 @@ impl Client {
     /// When the certificate authorities cannot be read.
     pub fn new(config: &Cluster, clock: Clock, observer: Arc<dyn Observer>) -> Result<Self, ClientError> {
         let learned = Learned::default();
+        let tls = transport::tls(config, &learned)?;
+        Self::with(config, tls, learned, clock, observer)
+    }
+
+    /// The same, trusting what `tls` does, which many clients may share: what one learns is trusted by none of them.
+    ///
+    /// # Errors
+    /// When the HTTP library refuses the set-up.
+    pub fn trusting(
+        config: &Cluster,
+        tls: ClientConfig,
+        clock: Clock,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, ClientError> {
+        Self::with(config, tls, Learned::default(), clock, observer)
+    }
+
+    fn with(
+        config: &Cluster,
+        tls: ClientConfig,
+        learned: Learned,
+        clock: Clock,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, ClientError> {
         // A request that lasts as long as the whole refresh would leave no time to note how it ended.
         let longest = config.refresh_timeout * 9 / 10;
         Ok(Self {
-            transport: Transport::new(config, &learned, observer)?,
+            transport: Transport::new(config, tls, observer)?,
             authorization: Authorization::new(config.clone(), clock.clone()),
             budget: Budget::default(),
             endpoints: Endpoints::new(config.endpoints.iter().cloned()),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
 use reqwest::RequestBuilder;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use rustls::ClientConfig;
 use serde::Deserialize;
 use tokio::time::timeout;
 use url::Url;
@@ -18,7 +19,7 @@ use crate::pve::budget::PER_ENDPOINT;
 use crate::pve::client::ClientError;
 use crate::pve::error::ApiError;
 use crate::pve::login;
-use crate::pve::trust::{Authorities, Learned, Trust, tls_config};
+use crate::pve::trust::{Authorities, Learned, Trust, TrustError, tls_config};
 use crate::pve::upid::without_users;
 
 /// pveproxy closes a connection that is idle for 5 s; ours must be gone before.
@@ -61,14 +62,14 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Connections as `config` wants them, which trust the certificates in `learned` as well.
+    /// Connections as `config` wants them, which trust what `tls` does.
     ///
     /// # Errors
-    /// When the certificate authorities cannot be read.
-    pub fn new(config: &Cluster, learned: &Learned, observer: Arc<dyn Observer>) -> Result<Self, ClientError> {
+    /// When the HTTP library refuses the set-up.
+    pub fn new(config: &Cluster, tls: ClientConfig, observer: Arc<dyn Observer>) -> Result<Self, ClientError> {
         let failed = |error: reqwest::Error| ClientError::Transport(error.to_string());
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls_config(&trust(config), learned)?)
+            .tls_backend_preconfigured(tls)
             .http1_only()
             .gzip(config.compression)
             .redirect(reqwest::redirect::Policy::none())
@@ -231,17 +232,22 @@ fn below(endpoint: &Url, path: &str) -> Url {
     url
 }
 
-fn trust(config: &Cluster) -> Trust {
+/// The trust that `config` asks for, and in what is `learned` later.
+///
+/// # Errors
+/// When the certificate authorities cannot be read.
+pub fn tls(config: &Cluster, learned: &Learned) -> Result<ClientConfig, TrustError> {
     let authorities = match &config.ca_file {
         _ if config.insecure_skip_verify => Authorities::Anybody,
         Some(path) => Authorities::File(path.clone()),
         None if config.fingerprints.is_empty() => Authorities::System,
         None => Authorities::Nobody,
     };
-    Trust {
+    let trust = Trust {
         authorities,
         fingerprints: config.fingerprints.clone(),
-    }
+    };
+    tls_config(&trust, learned)
 }
 
 /// Whether rustls failed here. Its error may lie in more than one I/O error, and [`std::error::Error::source`] skips it then.

@@ -103,6 +103,12 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "What a name stands for changes, and who changes it gets the credentials.",
     ),
     behaviour(
+        "number of targets",
+        "any",
+        "1,024 within 15 minutes, 503 for more",
+        "What was read is held of each.",
+    ),
+    behaviour(
         "`127.0.0.1` and `::1`",
         "-",
         "as `localhost`, at the port of the module",

@@ -527,12 +527,50 @@ async fn a_reload_keeps_what_is_held_under_the_same_credentials() {
     setup.exporter.reload(Ok(load(&setup.pve_yml())));
     scrape(&setup.exporter, &query).await.unwrap();
     assert_eq!(setup.take_calls(), BTreeMap::new());
+    setup.rewrite(&format!("  allow_targets: [pve9.example, \"{}\"]\n", setup.host(&node)));
+    scrape(&setup.exporter, &query).await.unwrap();
+    assert_eq!(setup.take_calls(), BTreeMap::new());
     setup.rewrite("");
     assert!(matches!(
         scrape(&setup.exporter, &query).await,
         Err(Refusal::Target { .. })
     ));
     assert_eq!(setup.take_calls(), BTreeMap::new());
+}
+
+#[tokio::test]
+async fn a_target_that_is_no_longer_allowed_is_not_asked_again() {
+    let setup = Setup::with_nodes().await;
+    let node = setup.simulator.nodes().remove(0);
+    setup.inject("status=500").await;
+    assert_eq!(failed(&setup.scrape(&node, "").await).len(), 10);
+    let retried = async || {
+        setup.take_calls();
+        setup.clock.advance(Duration::from_secs(60));
+        setup.exporter.retry();
+        // Both are on this thread, and each turn polls their sockets.
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        !setup.take_calls().is_empty()
+    };
+    assert!(retried().await);
+    setup.rewrite("");
+    assert!(!retried().await);
+}
+
+#[tokio::test]
+async fn renewed_authorities_are_trusted_after_a_reload() {
+    let setup = Setup::with_nodes().await;
+    let node = setup.simulator.nodes().remove(0);
+    let ca_pem = setup.directory.path().join("ca.pem");
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    write(&ca_pem, &other.cert.pem(), 0o644);
+    setup.exporter.reload(Ok(load(&setup.pve_yml())));
+    assert_eq!(failed(&setup.scrape(&node, "").await).len(), 10);
+    write(&ca_pem, setup.simulator.ca_pem(), 0o644);
+    setup.exporter.reload(Ok(load(&setup.pve_yml())));
+    assert_eq!(failed(&setup.scrape(&node, "").await), [""; 0]);
 }
 
 #[tokio::test]

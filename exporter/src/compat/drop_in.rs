@@ -13,10 +13,10 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::compat::collector::{Collector, Collectors};
-use crate::compat::config::{DEFAULT_MODULE, Module, Modules};
+use crate::compat::config::{DEFAULT_MODULE, Module, Modules, Verify};
 use crate::compat::held::{HeldTarget, Wanted};
 use crate::compat::parameters::{Nodes, Parameters};
-use crate::compat::targets::{PVE_PORT, Target};
+use crate::compat::targets::{Allowed, PVE_PORT, Target};
 use crate::compat::text::Page;
 use crate::config::{Cluster, Config};
 use crate::metrics::own::{Own, PveRequests, RequestCounts};
@@ -96,7 +96,16 @@ impl Default for Switches {
     }
 }
 
-type Targets = BTreeMap<String, (Arc<Origin>, Arc<HeldTarget>)>;
+/// By their titles.
+type Targets = BTreeMap<String, Entry>;
+
+/// What is held of a target, and what a scrape asked for that it is the answer to.
+#[derive(Clone)]
+struct Entry {
+    asked: Parameters,
+    origin: Arc<Origin>,
+    target: Arc<HeldTarget>,
+}
 
 /// Whose credentials a target is asked with, and what all targets of it share. Another origin is another target, even at the same
 /// address.
@@ -107,14 +116,29 @@ struct Origin {
 }
 
 enum Whose {
-    Module(Module),
+    /// A module, whatever it allows, and what its file of authorities held: a renewed file of the same name is another trust.
+    Module(Box<Module>, Option<Vec<u8>>),
     Cluster(Arc<ClusterSources>),
+}
+
+impl Whose {
+    fn module(module: &Module) -> Self {
+        let authorities = match &module.verify {
+            Verify::File(path) => std::fs::read(path).ok(),
+            _ => None,
+        };
+        let module = Module {
+            allowed: Allowed::default(),
+            ..module.clone()
+        };
+        Self::Module(Box::new(module), authorities)
+    }
 }
 
 impl PartialEq for Whose {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Module(one), Self::Module(other)) => one == other,
+            (Self::Module(one, trust), Self::Module(other, trusts)) => one == other && trust == trusts,
             (Self::Cluster(one), Self::Cluster(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
@@ -164,7 +188,7 @@ impl DropIn {
         };
         let clusters: BTreeMap<_, _> = clusters.iter().filter_map(with_config).collect();
         let modules = config.modules.iter().flat_map(|modules| &modules.modules);
-        let modules = modules.map(|(name, module)| (name, Whose::Module(module.clone())));
+        let modules = modules.map(|(name, module)| (name, Whose::module(module)));
         let of_clusters = clusters.iter().filter(|_| config.modules.is_none());
         let of_clusters = of_clusters.map(|(name, (_, sources))| (name, Whose::Cluster(Arc::clone(sources))));
         let origin = |(name, whose): (&String, Whose)| {
@@ -191,10 +215,18 @@ impl DropIn {
         for module in drop_in.module_names() {
             own.module(&module);
         }
-        let is_current = |origin: &Arc<Origin>| drop_in.origins.values().any(|one| Arc::ptr_eq(one, origin));
         let kept = before.map(|before| before.lock().clone()).unwrap_or_default();
-        let kept = kept.into_iter().filter(|(_, (origin, _))| is_current(origin));
-        *drop_in.lock() = kept.collect();
+        // What is no longer allowed is not asked again to find out whether it is back.
+        let is_current = |title: &str, entry: &Entry| {
+            let permit = drop_in.permit(&entry.asked).ok().filter(|permit| permit.title == title);
+            let origin = permit.and_then(|permit| drop_in.origins.get(&permit.name));
+            origin.is_some_and(|origin| Arc::ptr_eq(origin, &entry.origin))
+        };
+        let kept = kept
+            .into_iter()
+            .filter(|(title, entry)| is_current(title, entry))
+            .collect();
+        *drop_in.lock() = kept;
         drop_in
     }
 
@@ -247,9 +279,9 @@ impl DropIn {
     /// Tries again what has failed, and forgets what nobody scrapes any more. To be called about once a second.
     pub fn retry(&self) {
         let mut targets = self.lock();
-        targets.retain(|_, (_, target)| !target.is_idle());
-        for (_, target) in targets.values() {
-            target.retry();
+        targets.retain(|_, entry| !entry.target.is_idle());
+        for entry in targets.values() {
+            entry.target.retry();
         }
     }
 
@@ -268,7 +300,7 @@ impl DropIn {
         let origin = self.origins.get(&permit.name);
         let origin = origin.ok_or_else(|| Refusal::Module(permit.name.clone()))?;
         let held = |targets: &Targets| match targets.get(&permit.title) {
-            Some((of, target)) if Arc::ptr_eq(of, origin) => Ok(Some(Arc::clone(target))),
+            Some(entry) if Arc::ptr_eq(&entry.origin, origin) => Ok(Some(Arc::clone(&entry.target))),
             None if targets.len() >= MOST_TARGETS => Err(Refusal::Full(parameters.target.clone())),
             _ => Ok(None),
         };
@@ -285,7 +317,12 @@ impl DropIn {
             return Ok(target);
         }
         let target = Arc::new(target);
-        targets.insert(permit.title, (Arc::clone(origin), Arc::clone(&target)));
+        let entry = Entry {
+            asked: parameters.clone(),
+            origin: Arc::clone(origin),
+            target: Arc::clone(&target),
+        };
+        targets.insert(permit.title, entry);
         Ok(target)
     }
 

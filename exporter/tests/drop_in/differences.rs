@@ -164,6 +164,12 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     ),
     behaviour("redirects of a target", "followed", "not followed", "The same."),
     behaviour(
+        "a renewed file of authorities",
+        "read for each scrape",
+        "read with `SIGHUP`, as `pve.yml` is",
+        "Many targets share one.",
+    ),
+    behaviour(
         "secrets without quotes, such as `0123`",
         "a number in octal, refused by PVE",
         "the text",

@@ -313,7 +313,7 @@ async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>) -> ExitCode
             retrying.retry();
         }
     });
-    server::serve(listeners, Arc::clone(&exporter), async move {
+    let served = server::serve(listeners, Arc::clone(&exporter), async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -322,7 +322,13 @@ async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>) -> ExitCode
     })
     .await;
     exporter.stop().await;
-    ExitCode::SUCCESS
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "cannot serve HTTPS");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn start_logging(log: &Log) {

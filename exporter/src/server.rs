@@ -32,12 +32,15 @@ use crate::metrics::exposition::{Exposition, Format};
 use crate::scrape::{Exporter, ScrapeRequest};
 
 mod body;
+mod certificate;
 mod guests;
 mod negotiation;
 mod parameters;
 pub mod tls;
 
 use body::ExpositionBody;
+use certificate::Certificate;
+use tls::TlsError;
 
 /// Connections held at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 512;
@@ -94,14 +97,16 @@ pub async fn bind(addresses: &[SocketAddr]) -> std::io::Result<Vec<TcpListener>>
 }
 
 /// Serves `exporter` on `listeners` until `shutdown` ends; then accepts nothing more and lets answers under way finish.
-pub async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>, shutdown: impl Future<Output = ()>) {
-    let acceptor = match exporter.config().web.tls.as_ref().map(tls::acceptor).transpose() {
-        Ok(acceptor) => acceptor,
-        Err(error) => {
-            tracing::error!(%error, "cannot serve HTTPS");
-            return;
-        }
-    };
+///
+/// # Errors
+/// When there is a certificate to serve with that cannot be used.
+pub async fn serve(
+    listeners: Vec<TcpListener>,
+    exporter: Arc<Exporter>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), TlsError> {
+    let certificate = exporter.config().web.tls.as_ref().map(Certificate::read).transpose()?;
+    let certificate = certificate.map(Arc::new);
     let limits = Arc::new(Limits {
         scrapes: Arc::new(Semaphore::new(exporter.config().web.max_concurrent_scrapes.get())),
         guests: Arc::new(Semaphore::new(MAX_GUESTS)),
@@ -118,14 +123,14 @@ pub async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>, shutdow
         };
         let Some((stream, permit)) = accepted else { continue };
         let (exporter, limits, ending) = (Arc::clone(&exporter), Arc::clone(&limits), ending.subscribe());
-        let acceptor = acceptor.clone();
+        let certificate = certificate.clone();
         tasks.spawn(async move {
             let mut stream = TimeoutStream::new(stream);
             stream.set_write_timeout(Some(WRITE_TIMEOUT));
             let stream = Box::pin(stream);
-            match acceptor {
+            match certificate {
                 None => connection(stream, exporter, limits, ending).await,
-                Some(acceptor) => match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                Some(certificate) => match timeout(HANDSHAKE_TIMEOUT, certificate.acceptor().accept(stream)).await {
                     Ok(Ok(stream)) => connection(stream, exporter, limits, ending).await,
                     Ok(Err(error)) => tracing::debug!(%error, "no TLS connection"),
                     Err(_) => tracing::debug!("no TLS connection in time"),
@@ -140,6 +145,7 @@ pub async fn serve(listeners: Vec<TcpListener>, exporter: Arc<Exporter>, shutdow
     if tokio::time::timeout(GRACE, finish).await.is_err() {
         tracing::warn!("answers still under way were cut off");
     }
+    Ok(())
 }
 
 async fn accept(listeners: &[TcpListener], connections: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {

@@ -15,7 +15,7 @@ use pve_exporter::clock::Clock;
 use pve_exporter::config::{Cluster, Config};
 use pve_exporter::metrics::exposition::Format;
 use pve_exporter::scrape::Exporter;
-use pve_exporter::server;
+use pve_exporter::server::{self, tls::TlsError};
 use pve_exporter::telemetry::{State, Telemetry, Timing};
 use pve_simulator::Simulator;
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ struct Node {
     telemetry: Option<Arc<Telemetry>>,
     address: SocketAddr,
     clock: Clock,
-    serving: JoinHandle<()>,
+    serving: JoinHandle<Result<(), TlsError>>,
 }
 
 impl Drop for Node {

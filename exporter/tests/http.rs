@@ -13,7 +13,7 @@ use flate2::read::GzDecoder;
 use pve_exporter::config::{Cluster, Config};
 use pve_exporter::metrics::exposition::Format;
 use pve_exporter::scrape::Exporter;
-use pve_exporter::server;
+use pve_exporter::server::{self, tls::TlsError};
 use pve_simulator::{Fault, FaultKind, Options, Simulator};
 use support::exporters::{checked, with_config};
 use support::http::{Answer, get, send};
@@ -30,7 +30,7 @@ struct Serving {
     address: SocketAddr,
     exporter: Arc<Exporter>,
     end: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Result<(), TlsError>>,
 }
 
 impl Serving {
@@ -425,6 +425,9 @@ async fn the_end_lets_answers_finish() {
     assert_eq!(answer.status, 200);
     assert!(answer.text().contains("pve_guest_up"));
     let end = tokio::time::timeout(Duration::from_secs(5), serving.task);
-    end.await.expect("an idle connection does not delay the end").unwrap();
+    end.await
+        .expect("an idle connection does not delay the end")
+        .unwrap()
+        .unwrap();
     drop(idle);
 }

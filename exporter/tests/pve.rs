@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +13,12 @@ use pve_exporter::clock::Clock;
 use pve_exporter::compat::collector::Collector;
 use pve_exporter::compat::drop_in::{MOST_TARGETS, Refusal};
 use pve_exporter::compat::parameters::Parameters;
-use pve_exporter::config::{Config, LoadOptions};
+use pve_exporter::config::{Config, LoadOptions, Tls};
 use pve_exporter::metrics::exposition::Format;
 use pve_exporter::scrape::Exporter;
+use pve_exporter::server::{self, tls::TlsError};
 use pve_simulator::{Fault, Options, Simulator, Version};
-use support::exporters::{exporter, text};
+use support::exporters::{exporter, text, with_config};
 use support::fixture_server::FixtureServer;
 use support::http::get;
 use support::program::{Program, command, write};
@@ -643,14 +645,36 @@ async fn a_reload_that_allows_targets_costs_a_cluster_nothing() {
     ));
 }
 
+/// Whether the program is well, as it says over HTTPS to who trusts this certificate alone.
+async fn is_healthy(address: SocketAddr, trusted: &rcgen::Certificate) -> bool {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(trusted.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let Ok(mut stream) = connector.connect(name, stream).await else {
+        return false;
+    };
+    stream.write_all(b"GET /-/healthy HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.ends_with("\r\n\r\nhealthy\n")
+}
+
 #[tokio::test]
 async fn https_is_served_with_a_certificate_from_files() {
-    let rcgen::CertifiedKey { cert, signing_key } =
-        rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let new = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let [first, second] = [new(), new()];
     let directory = TempDir::new().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
-    write(path("cert.pem").as_ref(), &cert.pem(), 0o644);
-    write(path("key.pem").as_ref(), &signing_key.serialize_pem(), 0o600);
+    write(path("cert.pem").as_ref(), &first.cert.pem(), 0o644);
+    write(path("key.pem").as_ref(), &first.signing_key.serialize_pem(), 0o600);
     let start = |certificate: &str, key: &str| {
         let mut command = command(&[
             "--web.listen-address=127.0.0.1:0",
@@ -667,28 +691,33 @@ async fn https_is_served_with_a_certificate_from_files() {
     };
     let mut program = Program::start(start(&path("cert.pem"), &path("key.pem")));
     let address = program.address();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(cert.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let client = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = TcpStream::connect(address).await.unwrap();
-    let name = "localhost".try_into().unwrap();
-    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(client))
-        .connect(name, stream)
-        .await
-        .unwrap();
-    stream.write_all(b"GET /-/healthy HTTP/1.0\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.ends_with("\r\n\r\nhealthy\n"), "{answer}");
+    assert!(is_healthy(address, &first.cert).await);
+
+    // Renewed, first the one and then the other.
+    write(path("cert.pem").as_ref(), &second.cert.pem(), 0o644);
+    assert!(is_healthy(address, &first.cert).await, "until there is its key");
+    program.wait_for_log("the old one is");
+    write(path("key.pem").as_ref(), &second.signing_key.serialize_pem(), 0o600);
+    assert!(is_healthy(address, &second.cert).await);
+    assert!(!is_healthy(address, &first.cert).await);
 
     let wrong = start(&path("key.pem"), &path("key.pem")).output().unwrap();
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("key.pem"));
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_gone_is_no_normal_end() {
+    let gone = PathBuf::from("/nowhere/cert.pem");
+    let (exporter, _) = with_config(&[], |config| {
+        config.web.tls = Some(Tls {
+            key: gone.clone(),
+            certificate: gone,
+        });
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let served = server::serve(vec![listener], exporter, std::future::pending()).await;
+    assert!(matches!(served, Err(TlsError::File { .. })));
 }
 
 #[tokio::test]

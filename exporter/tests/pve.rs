@@ -614,6 +614,35 @@ async fn targets_that_are_scraped_stay_and_others_go() {
 }
 
 #[tokio::test]
+async fn all_spellings_of_a_target_are_counted_as_one() {
+    let setup = Setup::new("").await;
+    setup.rewrite("  port: 1\n  allow_targets: [127.2.0.1]\n");
+    let mut config = load(&setup.pve_yml());
+    config.switches.target_metrics = true;
+    setup.exporter.reload(Ok(config));
+    for target in [
+        "127.2.0.1",
+        "0x7f.2.0.1",
+        "127.2.1",
+        "127.000002.0.1",
+        "2130837505",
+        "::ffff:127.2.0.1",
+    ] {
+        scrape(&setup.exporter, &format!("target={target}&node=0"))
+            .await
+            .unwrap();
+    }
+    let own = text(&setup.exporter, Format::Classic).await;
+    let counts = own
+        .lines()
+        .filter(|line| line.starts_with("pve_scrape_target_duration_seconds_count"));
+    assert_eq!(
+        counts.collect::<Vec<_>>(),
+        ["pve_scrape_target_duration_seconds_count{target=\"127.2.0.1\",cluster=\"1\",node=\"0\"} 6"]
+    );
+}
+
+#[tokio::test]
 async fn authorities_are_read_once_for_all_targets() {
     let setup = Setup::with_nodes().await;
     let nodes = setup.simulator.nodes();

@@ -3,7 +3,7 @@
 //! With a `pve.yml` that is this machine and what a module allows; without one it is what the clusters of the exporter's own
 //! configuration name. Everything else is refused before a name is resolved and before a credential is touched.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,9 +27,6 @@ use crate::sources::cluster::ClusterSources;
 
 /// How many targets are held: whoever may ask for a whole range of addresses must not fill the memory with them.
 pub const MOST_TARGETS: usize = 1024;
-
-/// How many names of targets are counted by. Those of a range of addresses would never end.
-const MOST_NAMES: usize = 1024;
 
 /// A scrape that is not answered.
 #[derive(Debug, Error)]
@@ -72,7 +69,6 @@ pub struct DropIn {
     clusters: BTreeMap<String, (Cluster, Arc<ClusterSources>)>,
     origins: BTreeMap<String, Arc<Origin>>,
     targets: Mutex<Targets>,
-    names: Mutex<BTreeSet<String>>,
 }
 
 /// What the flags of prometheus-pve-exporter switch on and off.
@@ -162,6 +158,8 @@ struct Permit {
     title: String,
     /// The module or cluster.
     name: String,
+    /// What it is counted by: one name for all spellings.
+    shown: String,
     asks: Asks,
 }
 
@@ -210,7 +208,6 @@ impl DropIn {
             origins: modules.chain(of_clusters).map(origin).collect(),
             clusters,
             targets: Mutex::default(),
-            names: Mutex::default(),
         };
         for module in drop_in.module_names() {
             own.module(&module);
@@ -247,7 +244,9 @@ impl DropIn {
     /// When the parameters name what there is not, or what may not be asked. That PVE cannot be reached is no error.
     pub async fn scrape(&self, parameters: &Parameters, wait: Duration) -> Result<Page, Refusal> {
         let (started, deadline) = (Instant::now(), tokio::time::Instant::now() + wait);
-        let target = self.target(parameters)?;
+        let permit = self.permit(parameters)?;
+        let shown = permit.shown.clone();
+        let target = self.target(parameters, permit)?;
         let is_wanted = |collector: &Collector| {
             if collector.is_of_node() {
                 parameters.nodes != Nodes::None
@@ -266,7 +265,7 @@ impl DropIn {
         if self.switches.target_metrics {
             let nodes = parameters.nodes != Nodes::None;
             self.own.target_scraped(
-                &self.counted(&parameters.target),
+                &self.own.counted(&shown),
                 parameters.cluster,
                 nodes,
                 failed,
@@ -285,18 +284,7 @@ impl DropIn {
         }
     }
 
-    /// The name that a target is counted by.
-    fn counted(&self, name: &str) -> String {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.contains(name) || names.len() < MOST_NAMES {
-            names.insert(name.to_owned());
-            return name.to_owned();
-        }
-        "other".to_owned()
-    }
-
-    fn target(&self, parameters: &Parameters) -> Result<Arc<HeldTarget>, Refusal> {
-        let permit = self.permit(parameters)?;
+    fn target(&self, parameters: &Parameters, permit: Permit) -> Result<Arc<HeldTarget>, Refusal> {
         let origin = self.origins.get(&permit.name);
         let origin = origin.ok_or_else(|| Refusal::Module(permit.name.clone()))?;
         let held = |targets: &Targets| match targets.get(&permit.title) {
@@ -332,7 +320,7 @@ impl DropIn {
             Asks::Alone(config) => {
                 let endpoint = config.endpoints.first().map_or("", Url::as_str);
                 let observer = Arc::new(Counts {
-                    endpoint: self.counted(endpoint.trim_end_matches('/')),
+                    endpoint: self.own.counted(endpoint.trim_end_matches('/')),
                     requests: self.own.request_counts(&permit.name),
                     by_url: self.switches.api_metrics.then(|| self.own.pve_requests()),
                 });
@@ -371,6 +359,7 @@ impl DropIn {
         Ok(Permit {
             title: title(name, &url),
             name: name.clone(),
+            shown: target.to_string(),
             asks: Asks::Alone(Box::new(cluster)),
         })
     }
@@ -382,6 +371,9 @@ impl DropIn {
                 home.map(|index| format!("#{index}")).unwrap_or_default()
             ),
             name: name.to_owned(),
+            shown: home
+                .and_then(|index| cluster.endpoints.get(index))
+                .map_or_else(|| name.to_owned(), host),
             asks: Asks::As(Arc::clone(sources), Box::new(cluster.clone()), home),
         };
         if let Some(entry) = self.clusters.get(text) {
@@ -409,6 +401,7 @@ impl DropIn {
                 Ok(Permit {
                     title: title(name, &url),
                     name: name.clone(),
+                    shown: target.to_string(),
                     asks: Asks::Alone(Box::new(Cluster {
                         endpoints: vec![url],
                         ..cluster.clone()
@@ -425,10 +418,11 @@ impl DropIn {
 }
 
 fn title(name: &str, url: &Url) -> String {
-    format!(
-        "pve/{name}@{}",
-        &url[url::Position::BeforeHost..url::Position::AfterPort]
-    )
+    format!("pve/{name}@{}", host(url))
+}
+
+fn host(url: &Url) -> String {
+    url[url::Position::BeforeHost..url::Position::AfterPort].to_owned()
 }
 
 /// What counts the calls of a target.

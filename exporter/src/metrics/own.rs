@@ -1,6 +1,8 @@
 //! What the exporter counts of its own work, in a `prometheus-client` registry.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -115,6 +117,9 @@ const PYTHON_BUCKETS: [f64; 14] = [
 /// From a cached scrape to a cluster of many thousand guests over a slow link, in seconds.
 const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+/// How many names of targets and their endpoints are counted by. Those of a range of addresses would never end.
+const MOST_NAMES: usize = 2048;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     pve_cluster: String,
@@ -160,6 +165,7 @@ pub struct Own {
     api_errors: Family<UrlLabels, Counter>,
     target_duration: Family<TargetLabels, Histogram>,
     target_errors: Family<TargetLabels, Counter>,
+    names: Mutex<BTreeSet<String>>,
 }
 
 impl Default for Own {
@@ -179,6 +185,7 @@ impl Default for Own {
                 Histogram::new(PYTHON_BUCKETS.map(|bucket| bucket * 10.0))
             }),
             target_errors: Family::default(),
+            names: Mutex::default(),
             registry: Registry::default(),
         };
         // The registry puts the full stop, the unit and `_total` behind what it is given.
@@ -276,6 +283,17 @@ impl Own {
         };
         self.target_errors.get_or_create(&labels).inc_by(failed.into());
         self.target_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// The name that a target of `/pve`, or its endpoint, is counted by, whatever configuration allows it.
+    #[must_use]
+    pub fn counted(&self, name: &str) -> String {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.contains(name) || names.len() < MOST_NAMES {
+            names.insert(name.to_owned());
+            return name.to_owned();
+        }
+        "other".to_owned()
     }
 
     /// What counts calls of PVE by its URL.

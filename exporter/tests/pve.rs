@@ -750,6 +750,40 @@ async fn a_certificate_that_is_gone_is_no_normal_end() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_of_files() {
+    let setup = Setup::with_nodes().await;
+    std::fs::remove_file(setup.directory.path().join("ca.pem")).unwrap();
+    let query = format!("target={}", setup.host(&setup.simulator.nodes()[0]));
+    let broken = scrape(&setup.exporter, &query).await.unwrap_err();
+    let refused = scrape(&setup.exporter, "target=evil.example").await.unwrap_err();
+    assert!(matches!(broken, Refusal::Client { .. }) && matches!(refused, Refusal::Target { .. }));
+    for told in [broken, refused] {
+        let directory = setup.directory.path().display().to_string();
+        assert!(!told.to_string().contains(&directory), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_module_that_allows_nobody_is_warned_of() {
+    let start = |variables: &[(&str, &str)]| {
+        let mut command = command(&["--web.listen-address=127.0.0.1:0"]);
+        command
+            .env("PVE_USER", "a@pve")
+            .env("PVE_PASSWORD", "x")
+            .envs(variables.iter().copied());
+        let mut program = Program::start(command);
+        program.address();
+        program
+    };
+    assert!(start(&[]).log().contains("no module allows a target but this machine"));
+    assert!(
+        !start(&[("PVE_ALLOW_TARGETS", "pve1.example")])
+            .log()
+            .contains("no module allows")
+    );
+}
+
+#[tokio::test]
 async fn the_program_takes_the_place_of_the_other() {
     let setup = Setup::with_nodes().await;
     let node = setup.simulator.nodes().remove(0);
@@ -779,8 +813,22 @@ async fn the_program_takes_the_place_of_the_other() {
     );
     assert!(answer.text().contains("# TYPE pve_subscription_info gauge\n"));
     assert!(!answer.text().contains("pve_onboot_status"));
-    let refused = get(address, "/pve?target=evil.example", &[]).await;
-    assert_eq!(refused.status, 403);
+    for number in 0..100 {
+        let refused = get(address, &format!("/pve?target=evil{}.example", number / 50), &[]).await;
+        assert_eq!(refused.status, 403);
+        assert!(!refused.text().contains(&file), "{}", refused.text());
+    }
+    let told = |name: &str| program.log().matches(&format!("target=\"\\\"{name}")).count();
+    assert_eq!((told("evil0"), told("evil1")), (1, 1), "{}", program.log());
+    assert!(
+        program.log().contains(&format!("in {file}, as in allow_targets")),
+        "{}",
+        program.log()
+    );
+    for number in 0..100 {
+        get(address, &format!("/pve?target=worse{number}.example"), &[]).await;
+    }
+    assert_eq!(program.log().matches("a scrape of /pve is refused").count(), 64);
     let unknown = get(address, "/pve?module=x", &[]).await;
     assert_eq!(
         (unknown.status, unknown.text()),
@@ -790,6 +838,9 @@ async fn the_program_takes_the_place_of_the_other() {
     for expected in [
         "pve_collection_duration_seconds_count{module=\"default\"} 1\n".to_owned(),
         "pve_request_errors_total{module=\"default\"} 0\n".to_owned(),
+        "pve_exporter_pve_refused_total{reason=\"target\"} 200\n".to_owned(),
+        "pve_exporter_pve_refused_total{reason=\"module\"} 1\n".to_owned(),
+        "pve_exporter_pve_refused_total{reason=\"client\"} 0\n".to_owned(),
         format!("pve_scrape_target_duration_seconds_count{{target=\"{host}\",cluster=\"0\",node=\"1\"}} 1\n"),
         format!("pve_scrape_api_errors_total{{method=\"GET\",url=\"https://{host}/api2/json\"}} 0\n"),
     ] {

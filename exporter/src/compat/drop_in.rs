@@ -3,7 +3,7 @@
 //! With a `pve.yml` that is this machine and what a module allows; without one it is what the clusters of the exporter's own
 //! configuration name. Everything else is refused before a name is resolved and before a credential is touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::compat::held::{HeldTarget, Wanted};
 use crate::compat::parameters::{Nodes, Parameters};
 use crate::compat::targets::{Allowed, PVE_PORT, Target};
 use crate::compat::text::Page;
-use crate::config::{Cluster, Config};
+use crate::config::{Cluster, Config, Place};
 use crate::metrics::own::{Own, PveRequests, RequestCounts};
 use crate::pve::client::{Client, ClientError};
 use crate::pve::transport::{self, Observer};
@@ -28,7 +28,10 @@ use crate::sources::cluster::ClusterSources;
 /// How many targets are held: whoever may ask for a whole range of addresses must not fill the memory with them.
 pub const MOST_TARGETS: usize = 1024;
 
-/// A scrape that is not answered.
+/// Of how many different scrapes the log tells why they were refused. Anybody can think of more.
+const MOST_TOLD: usize = 64;
+
+/// A scrape that is not answered. Whoever asks is told what is wrong, and no path of this machine, which stands in the log.
 #[derive(Debug, Error)]
 pub enum Refusal {
     /// There is no such module.
@@ -44,6 +47,8 @@ pub enum Refusal {
         target: String,
         /// Why not, and what to write to allow it.
         reason: String,
+        /// The same for who may read the log: with the file where to write it.
+        told: String,
     },
     /// As many are held as may be, and all of them are scraped.
     #[error(
@@ -51,13 +56,36 @@ pub enum Refusal {
     )]
     Full(String),
     /// There cannot be a client for it.
-    #[error("target {target:?} cannot be asked: {problem}")]
+    #[error("target {target:?} cannot be asked; the log tells why")]
     Client {
         /// What was asked for.
         target: String,
         /// What is wrong.
         problem: ClientError,
     },
+}
+
+impl Refusal {
+    const REASONS: [&'static str; 5] = ["target", "full", "module", "credentials", "client"];
+
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Target { .. } => "target",
+            Self::Full(_) => "full",
+            Self::Module(_) => "module",
+            Self::Credentials(..) => "credentials",
+            Self::Client { .. } => "client",
+        }
+    }
+
+    /// What the log tells of it.
+    fn told(&self) -> String {
+        match self {
+            Self::Target { told, .. } => told.clone(),
+            Self::Client { problem, .. } => problem.to_string(),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// Everything behind `/pve`.
@@ -69,6 +97,8 @@ pub struct DropIn {
     clusters: BTreeMap<String, (Cluster, Arc<ClusterSources>)>,
     origins: BTreeMap<String, Arc<Origin>>,
     targets: Mutex<Targets>,
+    /// The modules and targets, and why they were refused, that the log has told.
+    told: Mutex<BTreeSet<(String, String, &'static str)>>,
 }
 
 /// What the flags of prometheus-pve-exporter switch on and off.
@@ -208,9 +238,19 @@ impl DropIn {
             origins: modules.chain(of_clusters).map(origin).collect(),
             clusters,
             targets: Mutex::default(),
+            told: Mutex::default(),
         };
         for module in drop_in.module_names() {
             own.module(&module);
+        }
+        if let Some(modules) = &drop_in.modules {
+            own.may_refuse_pve(&Refusal::REASONS);
+            if modules.modules.values().all(|module| module.allowed.is_empty()) {
+                tracing::warn!(
+                    "no module allows a target but this machine: a scrape of any other is answered with 403, and what to write into {}",
+                    modules.place
+                );
+            }
         }
         let kept = before.map(|before| before.lock().clone()).unwrap_or_default();
         // What is no longer allowed is not asked again to find out whether it is back.
@@ -244,9 +284,11 @@ impl DropIn {
     /// When the parameters name what there is not, or what may not be asked. That PVE cannot be reached is no error.
     pub async fn scrape(&self, parameters: &Parameters, wait: Duration) -> Result<Page, Refusal> {
         let (started, deadline) = (Instant::now(), tokio::time::Instant::now() + wait);
-        let permit = self.permit(parameters)?;
-        let shown = permit.shown.clone();
-        let target = self.target(parameters, permit)?;
+        let permitted = self.permit(parameters).and_then(|permit| {
+            let shown = permit.shown.clone();
+            Ok((shown, self.target(parameters, permit)?))
+        });
+        let (shown, target) = permitted.inspect_err(|refusal| self.note_refusal(parameters, refusal))?;
         let is_wanted = |collector: &Collector| {
             if collector.is_of_node() {
                 parameters.nodes != Nodes::None
@@ -281,6 +323,28 @@ impl DropIn {
         targets.retain(|_, entry| !entry.target.is_idle());
         for entry in targets.values() {
             entry.target.retry();
+        }
+    }
+
+    /// Counts it, and logs it the first time.
+    fn note_refusal(&self, parameters: &Parameters, refusal: &Refusal) {
+        let reason = refusal.reason();
+        self.own.pve_refused(reason);
+        let [module, target] =
+            [&parameters.module, &parameters.target].map(|text| text.chars().take(100).collect::<String>());
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= MOST_TOLD || !told.insert((module.clone(), target.clone(), reason)) {
+            return;
+        }
+        tracing::warn!(
+            ?module,
+            ?target,
+            reason,
+            problem = refusal.told(),
+            "a scrape of /pve is refused"
+        );
+        if told.len() == MOST_TOLD {
+            tracing::warn!("more of them are counted in pve_exporter_pve_refused_total and not logged");
         }
     }
 
@@ -335,6 +399,7 @@ impl DropIn {
     fn permit(&self, parameters: &Parameters) -> Result<Permit, Refusal> {
         let refused = |reason: String| Refusal::Target {
             target: parameters.target.clone(),
+            told: reason.clone(),
             reason,
         };
         let name = &parameters.module;
@@ -348,7 +413,15 @@ impl DropIn {
         let target: Target = parameters.target.parse().map_err(|error| refused(format!("{error}")))?;
         let is_local = target.is_local() && target.port_or(module.port) == module.port;
         if !is_local && !module.allowed.allows(&target, module.port) {
-            return Err(refused(modules.remedy(name, &target)));
+            let reason = match modules.place {
+                Place::Variable(_) => modules.remedy(name, &target),
+                _ => format!("add it to module {name} in pve.yml, as in allow_targets: [\"{target}\"]"),
+            };
+            return Err(Refusal::Target {
+                target: parameters.target.clone(),
+                reason,
+                told: modules.remedy(name, &target),
+            });
         }
         let url = target
             .url(module.port)

@@ -144,6 +144,12 @@ impl Allowed {
         Ok(())
     }
 
+    /// Whether it is this machine alone.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether there is a range among them.
     #[must_use]
     pub fn has_range(&self) -> bool {

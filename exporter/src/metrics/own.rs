@@ -69,6 +69,12 @@ const REQUEST_ERRORS: OwnMetric = OwnMetric {
     labels: &["module"],
     help: "Scrapes of /pve in which something could not be read.",
 };
+const PVE_REFUSED: OwnMetric = OwnMetric {
+    name: "pve_exporter_pve_refused_total",
+    kind: "counter",
+    labels: &["reason"],
+    help: "Scrapes of /pve that were not answered: target is one that is not allowed, full one more than may be held, module and credentials are of the module, client is what cannot be set up; the log tells more.",
+};
 const API_DURATION: OwnMetric = OwnMetric {
     name: "pve_scrape_api_duration_seconds",
     kind: "histogram",
@@ -103,6 +109,7 @@ pub const OWN_METRICS: &[OwnMetric] = &[
     REQUEST_DURATION,
     COLLECTION_DURATION,
     REQUEST_ERRORS,
+    PVE_REFUSED,
     API_DURATION,
     API_ERRORS,
     TARGET_DURATION,
@@ -138,6 +145,11 @@ struct ModuleLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UrlLabels {
     method: &'static str,
     url: String,
@@ -161,6 +173,7 @@ pub struct Own {
     request_duration: Family<ClusterLabel, Histogram>,
     collection_duration: Family<ModuleLabel, Histogram>,
     request_errors: Family<ModuleLabel, Counter>,
+    pve_refused: Family<ReasonLabel, Counter>,
     api_duration: Family<UrlLabels, Histogram>,
     api_errors: Family<UrlLabels, Counter>,
     target_duration: Family<TargetLabels, Histogram>,
@@ -179,6 +192,7 @@ impl Default for Own {
             request_duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             collection_duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             request_errors: Family::default(),
+            pve_refused: Family::default(),
             api_duration: Family::new_with_constructor(|| Histogram::new(PYTHON_BUCKETS)),
             api_errors: Family::default(),
             target_duration: Family::new_with_constructor(|| {
@@ -207,6 +221,7 @@ impl Default for Own {
             own.request_duration.clone(),
         );
         registry.register(stem(&REQUEST_ERRORS), help(&REQUEST_ERRORS), own.request_errors.clone());
+        registry.register(stem(&PVE_REFUSED), help(&PVE_REFUSED), own.pve_refused.clone());
         registry.register(stem(&API_ERRORS), help(&API_ERRORS), own.api_errors.clone());
         registry.register(stem(&TARGET_ERRORS), help(&TARGET_ERRORS), own.target_errors.clone());
         let seconds = Unit::Seconds;
@@ -261,6 +276,18 @@ impl Own {
         };
         drop(self.request_errors.get_or_create(&label));
         drop(self.collection_duration.get_or_create(&label));
+    }
+
+    /// Scrapes of `/pve` may be refused for these reasons.
+    pub fn may_refuse_pve(&self, reasons: &[&'static str]) {
+        for &reason in reasons {
+            drop(self.pve_refused.get_or_create(&ReasonLabel { reason }));
+        }
+    }
+
+    /// One was.
+    pub fn pve_refused(&self, reason: &'static str) {
+        self.pve_refused.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// A scrape of `/pve` with `module` was answered after `took`; something could not be read where it `failed`.

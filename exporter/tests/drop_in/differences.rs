@@ -93,7 +93,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     behaviour(
         "`target=` of anybody",
         "asked, with the credentials",
-        "403, before any name is looked up",
+        "403, before any name is looked up; logged once, and counted in `pve_exporter_pve_refused_total`",
         "Else whoever reaches the exporter gets the credentials.",
     ),
     behaviour(

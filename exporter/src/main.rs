@@ -280,7 +280,7 @@ async fn run(options: Options) -> ExitCode {
         }
     };
     for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
-        tracing::info!(%address, clusters = exporter.cluster_names().len(), "serving metrics");
+        tracing::info!(%address, serving = exporter.serving(), "serving metrics");
     }
     let reloading = Arc::clone(&exporter);
     let hang_up = match signal(SignalKind::hangup()) {

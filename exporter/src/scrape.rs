@@ -65,6 +65,17 @@ struct Loaded {
     at: f64,
 }
 
+impl Loaded {
+    fn serving(&self) -> String {
+        let modules = self.drop_in.module_names();
+        if modules.is_empty() {
+            format!("{} clusters at /metrics", self.clusters.len())
+        } else {
+            format!("modules at /pve: {}", modules.join(", "))
+        }
+    }
+}
+
 /// The exporter: the clusters of one configuration, and what it counts of its own work.
 pub struct Exporter {
     clock: Clock,
@@ -175,7 +186,7 @@ impl Exporter {
                 if !same || new.guest_telemetry != before.guest_telemetry {
                     tracing::warn!("changes in [web], [log] and [guest_telemetry] take effect with the next start");
                 }
-                tracing::info!(clusters = loaded.clusters.len(), "configuration reloaded");
+                tracing::info!(serving = loaded.serving(), "configuration reloaded");
                 *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
                 self.configuration_ok.store(true, Ordering::Relaxed);
             }
@@ -190,6 +201,12 @@ impl Exporter {
     #[must_use]
     pub fn cluster_names(&self) -> Vec<String> {
         self.loaded().clusters.keys().cloned().collect()
+    }
+
+    /// What is served, for the log: clusters, or the modules of a `pve.yml`.
+    #[must_use]
+    pub fn serving(&self) -> String {
+        self.loaded().serving()
     }
 
     /// Answers a scrape of `/pve`, waiting for PVE no longer than `wait`.

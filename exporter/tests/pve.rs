@@ -804,6 +804,7 @@ async fn the_program_takes_the_place_of_the_other() {
     ]));
     let address = program.address();
     program.wait_for_log("everybody on this machine can read the credentials");
+    program.wait_for_log("modules at /pve: default");
     let host = setup.host(&node);
     let answer = get(address, &format!("/pve?target={host}&cluster=0"), &[]).await;
     assert_eq!(answer.status, 200);

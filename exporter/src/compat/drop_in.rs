@@ -426,9 +426,11 @@ impl DropIn {
         let url = target
             .url(module.port)
             .ok_or_else(|| refused("it makes no URL".to_owned()))?;
-        let cluster = module
+        let mut cluster = module
             .cluster(name, url.clone())
             .map_err(|problem| Refusal::Credentials(name.clone(), problem))?;
+        // Whoever gives an answer more time than usual has a slow way there.
+        cluster.connect_timeout = module.timeout.unwrap_or(cluster.connect_timeout);
         Ok(Permit {
             title: title(name, &url),
             name: name.clone(),
@@ -510,6 +512,32 @@ impl Observer for Counts {
         self.requests.count(&self.endpoint, status, took);
         if let Some(by_url) = &self.by_url {
             by_url.count(&self.endpoint, status, took);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_gets_the_time_of_the_module() {
+        let variables = [("PVE_USER", "a@pve"), ("PVE_PASSWORD", "x")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut modules = Modules::load("".as_ref(), &variables).unwrap();
+        for (timeout, expected) in [(None, 3), (Some(1), 1), (Some(20), 20)] {
+            let module = modules.modules.get_mut(DEFAULT_MODULE).unwrap();
+            module.timeout = timeout.map(Duration::from_secs);
+            let config = Config {
+                modules: Some(modules.clone()),
+                ..Config::default()
+            };
+            let drop_in = DropIn::new(&config, &BTreeMap::new(), &Clock::default(), &Arc::default(), None);
+            let permit = drop_in.permit(&Parameters::parse("")).unwrap();
+            let Asks::Alone(cluster) = permit.asks else {
+                panic!("it is asked as a cluster");
+            };
+            assert_eq!(cluster.connect_timeout.as_secs(), expected);
         }
     }
 }

@@ -123,7 +123,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     behaviour(
         "age of `pve_onboot_status`",
         "read for each scrape, a call for each guest",
-        "at once for a new guest, then at most an hour while the node answers",
+        "at once for a new guest, then about an hour while the node answers; a guest that cannot be read keeps what it said for three hours, and success is 0",
         "It hardly ever changes, and was most of all calls.",
     ),
     behaviour(

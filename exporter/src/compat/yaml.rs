@@ -3,12 +3,16 @@
 //! No error repeats any of the text: there are passwords in it.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 use thiserror::Error;
 
 /// More than any file needs, aliases written out: an anchor that is used by anchors must not fill the memory.
-const MOST_NODES: usize = 20_000;
+const MOST: Size = Size {
+    nodes: 20_000,
+    bytes: 1 << 20,
+};
 
 const DEEPEST: usize = 32;
 
@@ -76,7 +80,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, YamlError> {
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         anchors: HashMap::new(),
-        nodes: 0,
+        read: Size::default(),
         line: 1,
     };
     let mut document = None;
@@ -95,9 +99,16 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, YamlError> {
 
 struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
-    anchors: HashMap<usize, (Node, usize)>,
-    nodes: usize,
+    anchors: HashMap<usize, (Rc<Node>, Size)>,
+    read: Size,
     line: usize,
+}
+
+/// How much there is of it.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -122,9 +133,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn count(&mut self, nodes: usize) -> Result<(), YamlError> {
-        self.nodes += nodes;
-        if self.nodes > MOST_NODES {
+    fn count(&mut self, more: Size) -> Result<(), YamlError> {
+        self.read.nodes += more.nodes;
+        self.read.bytes += more.bytes;
+        if self.read.nodes > MOST.nodes || self.read.bytes > MOST.bytes {
             return self.fail("makes it too large");
         }
         Ok(())
@@ -134,23 +146,27 @@ impl<'a> Reader<'a> {
         if depth > DEEPEST {
             return self.fail("is nested too deep");
         }
-        self.count(1)?;
-        let (line, before) = (span.start.line(), self.nodes);
+        let (line, before) = (span.start.line(), self.read);
         let (anchor, value) = match event {
             Event::Alias(anchor) => {
-                let Some((node, nodes)) = self.anchors.get(&anchor).cloned() else {
+                let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
                     return self.fail("refers to an anchor that does not exist, or is not complete yet");
                 };
-                self.count(nodes)?;
-                return Ok(node);
+                self.count(size)?;
+                return Ok(Node::clone(&node));
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain && !self.is_text(tag.as_deref())?;
+                self.count(Size {
+                    nodes: 1,
+                    bytes: text.len(),
+                })?;
                 let text = text.into_owned();
                 (anchor, Value::Scalar { text, plain })
             }
             Event::SequenceStart(anchor, tag) => {
                 self.is_text(tag.as_deref())?;
+                self.count(Size { nodes: 1, bytes: 0 })?;
                 let mut list = Vec::new();
                 loop {
                     match self.event()? {
@@ -161,13 +177,18 @@ impl<'a> Reader<'a> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.is_text(tag.as_deref())?;
+                self.count(Size { nodes: 1, bytes: 0 })?;
                 (anchor, Value::Mapping(self.mapping(depth)?))
             }
             _ => return self.fail("is not understood"),
         };
         let node = Node { line, value };
         if anchor > 0 {
-            self.anchors.insert(anchor, (node.clone(), self.nodes - before));
+            let size = Size {
+                nodes: self.read.nodes - before.nodes,
+                bytes: self.read.bytes - before.bytes,
+            };
+            self.anchors.insert(anchor, (Rc::new(node.clone()), size));
         }
         Ok(node)
     }
@@ -206,7 +227,7 @@ impl<'a> Reader<'a> {
         Ok(own)
     }
 
-    /// Adds the keys of one mapping or of several, the first of which counts.
+    /// Adds the keys of one mapping or of several, the first of which counts. Of several merges the last one does.
     fn merge(&self, value: Node, merged: &mut Mapping) -> Result<(), YamlError> {
         let mappings = match value.value {
             Value::Mapping(mapping) => vec![mapping],
@@ -222,11 +243,14 @@ impl<'a> Reader<'a> {
             }
             Value::Scalar { .. } => return self.fail("merges what is no mapping"),
         };
+        let mut these = Mapping::new();
         for (key, value) in mappings.into_iter().flatten() {
-            if merged.iter().all(|(name, _)| *name != key) {
-                merged.push((key, value));
+            if these.iter().all(|(name, _)| *name != key) {
+                these.push((key, value));
             }
         }
+        merged.retain(|(name, _)| these.iter().all(|(key, _)| key != name));
+        merged.extend(these);
         Ok(())
     }
 }
@@ -268,6 +292,10 @@ mod tests {
         assert_eq!(
             read("a: &a {user: u, port: 1}\nb: {<<: *a, port: 2}\nc: {<<: [{port: 3}, *a]}\nd: *a\n"),
             "{a={user=u port=1} b={port=2 user=u} c={port=3 user=u} d={user=u port=1}}"
+        );
+        assert_eq!(
+            read("a: &a {x: 1, y: 1}\nb: &b {x: 2}\nc: {<<: *a, <<: *b}\nd: {<<: [*a, *b]}\n"),
+            "{a={x=1 y=1} b={x=2} c={y=1 x=2} d={x=1 y=1}}"
         );
         assert_eq!(
             read("a: {x: 1, x: 2}\nl: [10.0.0.0/8, 'b']"),
@@ -331,6 +359,8 @@ mod tests {
             text += &format!("a{level}: &a{level} [{before}]\n");
         }
         assert!(read(&text).contains("too large"));
+        let text = format!("- &a {}\n{}", "x".repeat(100_000), "- *a\n".repeat(1000));
+        assert!(read(&text).contains("line 11: makes it too large"), "{}", read(&text));
         assert!(read(&"[".repeat(200)).contains("line "));
     }
 }

@@ -175,15 +175,14 @@ impl Config {
     pub fn check_secrets(&self) -> Result<(), ConfigError> {
         let problems = self.clusters.iter().filter_map(|(name, cluster)| {
             let error = cluster.secret().err()?;
+            let kind = match cluster.caller {
+                Caller::Token(_) => "token",
+                Caller::User(_) => "password",
+            };
             let (key, place) = match &cluster.secret {
                 SecretSource::File(file) => (file.key, file.place.clone()),
-                SecretSource::Environment { variable, .. } => {
-                    let key = match cluster.caller {
-                        Caller::Token(_) => "token",
-                        Caller::User(_) => "password",
-                    };
-                    (key, Place::Variable(variable.clone()))
-                }
+                SecretSource::Environment { variable, .. } => (kind, Place::Variable(variable.clone())),
+                SecretSource::Given { .. } => (kind, Place::Nowhere),
             };
             Some(Problem::new(place, keys::dotted(&["clusters", name, key]), error))
         });

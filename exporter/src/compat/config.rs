@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use thiserror::Error;
 use url::Url;
 
-use crate::compat::targets::{Allowed, PVE_PORT, Target};
+use crate::compat::targets::{Allowed, EntryError, PVE_PORT, Target};
 use crate::compat::yaml::{self, Node, Value};
-use crate::config::{Cluster, ConfigError, Place, Problem, Secret, SecretSource, TokenId};
+use crate::config::{Caller, Cluster, ConfigError, Place, Problem, Secret, SecretSource, TokenId, UserId};
+use crate::pve::trust::{self, TrustError};
 
 /// The file that prometheus-pve-exporter reads when none is named.
 pub const DEFAULT_PATH: &str = "/etc/prometheus/pve.yml";
@@ -24,8 +28,21 @@ pub const USER: &str = "PVE_USER";
 pub const DEFAULT_MODULE: &str = "default";
 
 /// What the file may hold for a module.
-const KEYS: &str =
-    "user, password, token_name, token_value, verify_ssl, timeout, port, service, backend, allow_targets";
+const KEYS: [&str; 10] = [
+    "user",
+    "password",
+    "token_name",
+    "token_value",
+    "verify_ssl",
+    "timeout",
+    "port",
+    "service",
+    "backend",
+    "allow_targets",
+];
+
+/// More than any file has.
+const LARGEST: usize = 1 << 20;
 
 /// The configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,33 +70,21 @@ pub struct Module {
     pub allowed: Allowed,
 }
 
-/// Who asks.
+/// Who asks, and with what.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// An API token.
-    Token {
-        /// Its name.
-        id: TokenId,
-        /// Its secret.
-        secret: Secret,
-    },
-    /// A user who logs in.
-    Password {
-        /// `user@realm`.
-        user: String,
-        /// The password.
-        password: Secret,
-    },
+pub struct Credentials {
+    /// A token, or a user who logs in.
+    pub caller: Caller,
+    /// The token's secret, or the user's password.
+    pub secret: Secret,
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Token { id, secret: _ } => f.debug_struct("Token").field("id", id).finish_non_exhaustive(),
-            Self::Password { user, password: _ } => {
-                f.debug_struct("Password").field("user", user).finish_non_exhaustive()
-            }
-        }
+        let Self { caller, secret: _ } = self;
+        f.debug_struct("Credentials")
+            .field("caller", caller)
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,8 +93,8 @@ impl fmt::Debug for Credentials {
 pub enum Verify {
     /// Those that the operating system trusts.
     System,
-    /// Those that the authorities in a file have signed.
-    File(PathBuf),
+    /// Those that the authorities in a file have signed, or in a directory. They are kept to tell when others stand there.
+    File(PathBuf, Vec<CertificateDer<'static>>),
     /// Any.
     Nothing,
 }
@@ -100,21 +105,19 @@ impl Modules {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(path: &Path, environment: &[(String, String)]) -> Result<Self, ConfigError> {
-        let authorities = authorities(environment);
         if variable(environment, USER).is_some() {
-            return Self::from_environment(environment, authorities.as_deref());
+            return Self::from_environment(environment);
         }
         let place = Place::File(path.to_owned());
-        let problem = |message: String| ConfigError::from(Problem::new(place.clone(), "", message));
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let bytes = read(path).map_err(|error| {
             let remedy = match error.kind() {
                 ErrorKind::NotFound => "; name another one with --config.file",
                 ErrorKind::PermissionDenied => "; let the exporter's user read it",
                 _ => "",
             };
-            problem(format!("{error}{remedy}"))
+            Problem::new(place.clone(), "", format!("{error}{remedy}"))
         })?;
-        let mut modules = Self::parse(&text, place, authorities.as_deref())?;
+        let mut modules = Self::parse(&bytes, place, environment)?;
         let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o7777);
         if mode & 0o006 != 0 {
             modules.warnings.push(format!(
@@ -133,9 +136,18 @@ impl Modules {
         }
     }
 
-    fn parse(text: &str, place: Place, authorities: Option<&Path>) -> Result<Self, ConfigError> {
+    /// Reads the text of a file that stands at `place`. No error and no warning repeats a secret.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(bytes: &[u8], place: Place, environment: &[(String, String)]) -> Result<Self, ConfigError> {
         let invalid =
             |message: &str| ConfigError::from(Problem::new(place.clone(), "", format!("Invalid config: {message}")));
+        if bytes.len() > LARGEST {
+            return Err(invalid("it is larger than any configuration"));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| invalid("it is no text in UTF-8"))?;
+        let authorities = Authorities::of(environment);
         let document = yaml::parse(text).map_err(|error| invalid(&error.to_string()))?;
         let Some(Node {
             value: Value::Mapping(entries),
@@ -151,16 +163,17 @@ impl Modules {
         }
         let (mut modules, mut problems, mut warnings) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (name, node) in entries {
+            let shown = shown(&name, "module", node.line);
             let mut reader = Reader {
                 place: &place,
-                module: &name,
+                module: &shown,
                 problems: &mut problems,
             };
             let Some(module) = reader.module(node, authorities) else {
                 continue;
             };
             if module.credentials.is_none() {
-                warnings.push(format!("module {name} has no credentials and cannot be scraped with"));
+                warnings.push(format!("module {shown} has no credentials and cannot be scraped with"));
             }
             modules.insert(name, module);
         }
@@ -172,17 +185,22 @@ impl Modules {
         })
     }
 
-    fn from_environment(environment: &[(String, String)], authorities: Option<&Path>) -> Result<Self, ConfigError> {
+    fn from_environment(environment: &[(String, String)]) -> Result<Self, ConfigError> {
         let get = |name| variable(environment, name);
         let place = Place::Variable(USER.to_owned());
         let mut problems = Vec::new();
+        let mut module = Module::default();
+        let off = get("PVE_VERIFY_SSL").is_some_and(|text| matches!(&*text.to_lowercase(), "false" | "0"));
+        if off {
+            module.verify = Verify::Nothing;
+        } else {
+            match Authorities::of(environment).verify() {
+                Ok(verify) => module.verify = verify,
+                Err(problem) => problems.push(problem),
+            }
+        }
         let mut note = |name: &str, message: String| {
             problems.push(Problem::new(Place::Variable(name.to_owned()), "", message));
-        };
-        let off = get("PVE_VERIFY_SSL").is_some_and(|text| matches!(&*text.to_lowercase(), "false" | "0"));
-        let mut module = Module {
-            verify: verify(!off, authorities),
-            ..Module::default()
         };
         let credentials = credentials(
             get(USER),
@@ -196,13 +214,11 @@ impl Modules {
                 USER,
                 "is set, but neither PVE_TOKEN_NAME and PVE_TOKEN_VALUE nor PVE_PASSWORD".to_owned(),
             ),
-            Err((_, message)) => note(USER, message),
+            Err((key, message)) => note(&format!("PVE_{}", key.to_uppercase()), message),
         }
-        for entry in get("PVE_ALLOW_TARGETS").unwrap_or_default().split(',') {
-            if let Some(problem) = (!entry.trim().is_empty())
-                .then(|| module.allowed.add(entry).err())
-                .flatten()
-            {
+        let entries = get("PVE_ALLOW_TARGETS").unwrap_or_default().split(',');
+        for entry in entries.filter(|entry| !entry.trim().is_empty()) {
+            if let Err(problem) = allow(&mut module.allowed, entry) {
                 note("PVE_ALLOW_TARGETS", problem.to_string());
             }
         }
@@ -237,23 +253,18 @@ impl Module {
     /// # Errors
     /// What cannot be done.
     pub fn cluster(&self, name: &str, url: Url) -> Result<Cluster, &'static str> {
-        let source = |what: &str, secret: &Secret| SecretSource::Environment {
-            variable: format!("{what} of module {name}"),
+        let Credentials { caller, secret } = self.credentials.as_ref().ok_or("it has no credentials")?;
+        let source = |key| SecretSource::Given {
+            origin: format!("{key} of module {name}"),
             secret: secret.clone(),
         };
-        let mut cluster = match &self.credentials {
-            None => return Err("it has no credentials"),
-            Some(Credentials::Password { user, password }) => {
-                let user = user.parse().map_err(|_| "its user is no NAME@REALM")?;
-                Cluster::with_user(vec![url], user, source("password", password))
-            }
-            Some(Credentials::Token { id, secret }) => {
-                Cluster::new(vec![url], id.clone(), source("token_value", secret))
-            }
+        let mut cluster = match caller {
+            Caller::User(user) => Cluster::with_user(vec![url], user.clone(), source("password")),
+            Caller::Token(id) => Cluster::new(vec![url], id.clone(), source("token_value")),
         };
         match &self.verify {
             Verify::System => {}
-            Verify::File(path) => cluster.ca_file = Some(path.clone()),
+            Verify::File(path, _) => cluster.ca_file = Some(path.clone()),
             Verify::Nothing => cluster.insecure_skip_verify = true,
         }
         if let Some(timeout) = self.timeout {
@@ -285,24 +296,74 @@ pub(crate) fn named_address(text: &str) -> Option<SocketAddr> {
     addresses.first().copied()
 }
 
-/// The certificate authorities that the environment names for every program that asks with Python.
-fn authorities(environment: &[(String, String)]) -> Option<PathBuf> {
-    let named = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].map(|name| variable(environment, name));
-    let named = named.into_iter().flatten().find(|path| !path.is_empty());
-    named.map(PathBuf::from)
+/// Adds an entry of `allow_targets`.
+///
+/// # Errors
+/// When it is neither a host nor a range.
+pub(crate) fn allow(allowed: &mut Allowed, entry: &str) -> Result<(), AllowError> {
+    let entry = entry.trim();
+    Ok(allowed.add(entry)?)
+}
+
+/// An entry of `allow_targets` that is not taken.
+#[derive(Debug, Error)]
+pub(crate) enum AllowError {
+    /// Neither a host nor a range.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+}
+
+/// The certificate authorities that the environment names for every program that asks with Python: the variable and its value.
+#[derive(Clone, Copy)]
+struct Authorities<'a>(Option<(&'static str, &'a str)>);
+
+impl<'a> Authorities<'a> {
+    fn of(environment: &'a [(String, String)]) -> Self {
+        let named = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].map(|name| Some((name, variable(environment, name)?)));
+        Self(named.into_iter().flatten().find(|(_, path)| !path.is_empty()))
+    }
+
+    /// The trust in those, else in those of the operating system.
+    fn verify(self) -> Result<Verify, Problem> {
+        let Some((name, path)) = self.0 else {
+            return Ok(Verify::System);
+        };
+        authorities_at(Path::new(path)).map_err(|error| {
+            let message = format!("{error}; name a file with certificate authorities, or unset it");
+            Problem::new(Place::Variable(name.to_owned()), "", message)
+        })
+    }
+}
+
+fn authorities_at(path: &Path) -> Result<Verify, TrustError> {
+    Ok(Verify::File(path.to_owned(), trust::read_authorities(path)?))
+}
+
+/// Reads a file, of one that is too large no more than shows that.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether it may be repeated: what has other characters may be something that belongs elsewhere.
+fn may_be_in_host(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '/' | '[' | ']' | '*')
+}
+
+/// A name as messages tell it: where it is none that anybody would give, it may be something that belongs elsewhere.
+fn shown(name: &str, what: &str, line: usize) -> String {
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if !name.is_empty() && name.len() <= 64 && name.chars().all(is_usual) {
+        name.to_owned()
+    } else {
+        format!("{what} in line {line}")
+    }
 }
 
 fn variable<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
     let found = environment.iter().find(|(variable, _)| variable == name);
     found.map(|(_, value)| value.as_str())
-}
-
-fn verify(verify: bool, authorities: Option<&Path>) -> Verify {
-    match authorities {
-        _ if !verify => Verify::Nothing,
-        Some(path) => Verify::File(path.to_owned()),
-        None => Verify::System,
-    }
 }
 
 /// The credentials, as prometheus-pve-exporter chooses among them; else the key at fault and what is wrong.
@@ -312,11 +373,7 @@ fn credentials(
     token_name: Option<&str>,
     token_value: Option<&str>,
 ) -> Result<Option<Credentials>, (&'static str, String)> {
-    let secret = |key, text: &str| {
-        let fits = !text.is_empty() && text.len() <= 4096 && !text.contains('\0');
-        fits.then(|| Secret::new(text.to_owned()))
-            .ok_or((key, "is no secret; write it between single quotes".to_owned()))
-    };
+    let wrong = |key, message: &str| Err((key, message.to_owned()));
     let Some(user) = user else {
         let given = [
             ("password", password),
@@ -328,41 +385,32 @@ fn credentials(
             None => Ok(None),
         };
     };
-    match (token_name, token_value, password) {
+    // What is no name may be a secret in the wrong place: nothing of it is repeated.
+    let Ok(id) = user.parse::<UserId>() else {
+        return wrong("user", "is no user; write NAME@REALM, such as prometheus@pve");
+    };
+    let (caller, key, secret) = match (token_name, token_value, password) {
         (Some(name), Some(value), _) => {
-            let id = format!("{user}!{name}").parse::<TokenId>();
-            let id = id.map_err(|_| {
-                let message = format!("{user:?} and token_name {name:?} name no token; write user: NAME@REALM and the token's own name alone");
-                ("user", message)
-            })?;
-            let secret = secret("token_value", value)?;
-            if !secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err((
-                    "token_value",
-                    "holds white space or characters that no secret has".to_owned(),
-                ));
-            }
-            Ok(Some(Credentials::Token { id, secret }))
+            let Ok(id) = format!("{user}!{name}").parse::<TokenId>() else {
+                return wrong(
+                    "token_name",
+                    "names no token; write the token's own name, what follows the ! alone",
+                );
+            };
+            (Caller::Token(id), "token_value", value)
         }
-        (Some(_), None, _) => Err(("token_value", "is missing beside token_name".to_owned())),
-        (None, Some(_), _) => Err(("token_name", "is missing beside token_value".to_owned())),
-        (None, None, Some(password)) => {
-            if user
-                .rsplit_once('@')
-                .is_none_or(|(name, realm)| name.is_empty() || realm.is_empty())
-            {
-                return Err((
-                    "user",
-                    format!("{user:?} has no realm; write NAME@REALM, such as prometheus@pve"),
-                ));
-            }
-            Ok(Some(Credentials::Password {
-                user: user.to_owned(),
-                password: secret("password", password)?,
-            }))
-        }
-        (None, None, None) => Ok(None),
-    }
+        (Some(_), None, _) => return wrong("token_value", "is missing beside token_name"),
+        (None, Some(_), _) => return wrong("token_name", "is missing beside token_value"),
+        (None, None, Some(password)) => (Caller::User(id), "password", password),
+        (None, None, None) => return Ok(None),
+    };
+    let secret = Secret::new(secret.to_owned());
+    let source = SecretSource::Given {
+        origin: "the text".to_owned(),
+        secret: secret.clone(),
+    };
+    source.read(&caller).map_err(|error| (key, error.to_string()))?;
+    Ok(Some(Credentials { caller, secret }))
 }
 
 /// Reads one module.
@@ -374,15 +422,20 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn complain(&mut self, key: &str, message: impl fmt::Display) {
+        let problem = self.problem(key, message);
+        self.problems.push(problem);
+    }
+
+    fn problem(&self, key: &str, message: impl fmt::Display) -> Problem {
         let key = if key.is_empty() {
             self.module.to_owned()
         } else {
             format!("{}.{key}", self.module)
         };
-        self.problems.push(Problem::new(self.place.clone(), key, message));
+        Problem::new(self.place.clone(), key, message)
     }
 
-    fn module(&mut self, node: Node, authorities: Option<&Path>) -> Option<Module> {
+    fn module(&mut self, node: Node, authorities: Authorities<'_>) -> Option<Module> {
         let Value::Mapping(entries) = node.value else {
             self.complain("", "Invalid config: it is no mapping of keys");
             return None;
@@ -391,20 +444,18 @@ impl Reader<'_> {
             self.complain("", "Invalid config: it has no key");
             return None;
         }
-        let mut module = Module {
-            verify: verify(true, authorities),
-            ..Module::default()
-        };
+        let mut module = Module::default();
+        let mut verify_ssl = None;
         let mut texts: BTreeMap<&str, String> = BTreeMap::new();
         let before = self.problems.len();
         for (key, node) in &entries {
             match &**key {
-                _ if node.is_null() => {}
+                known if node.is_null() && KEYS.contains(&known) => {}
                 "user" | "password" | "token_name" | "token_value" => match node.text() {
                     Some(text) => drop(texts.insert(key, text.to_owned())),
                     None => self.complain(key, format!("in line {} is no text", node.line)),
                 },
-                "verify_ssl" => module.verify = self.verify(node, authorities),
+                "verify_ssl" => verify_ssl = Some(node),
                 "timeout" => module.timeout = self.timeout(node),
                 "port" => match node.text().and_then(|text| text.parse().ok()).filter(|port| *port > 0) {
                     Some(port) => module.port = port,
@@ -422,9 +473,13 @@ impl Reader<'_> {
                 "cert" | "path_prefix" | "proxies" | "mode" | "host" => {
                     self.complain(key, "is not supported here; leave it out");
                 }
-                _ => self.complain(key, format!("is unknown; there are: {KEYS}")),
+                _ => {
+                    let message = format!("is unknown; there are: {}", KEYS.join(", "));
+                    self.complain(&shown(key, "a key", node.line), message);
+                }
             }
         }
+        module.verify = self.verify(verify_ssl, authorities);
         let text = |key| texts.get(key).map(String::as_str);
         match credentials(text("user"), text("password"), text("token_name"), text("token_value")) {
             Ok(credentials) => module.credentials = credentials,
@@ -436,19 +491,28 @@ impl Reader<'_> {
         (self.problems.len() == before).then_some(module)
     }
 
-    fn verify(&mut self, node: &Node, authorities: Option<&Path>) -> Verify {
-        if let Some(truth) = node.truth() {
-            return verify(truth, authorities);
-        }
-        let path = node.text().map(PathBuf::from).filter(|path| path.is_file());
-        let Some(path) = path else {
-            self.complain(
-                "verify_ssl",
-                "is neither true nor false, without quotes, nor a file with certificate authorities",
-            );
-            return Verify::System;
+    fn verify(&mut self, node: Option<&Node>, authorities: Authorities<'_>) -> Verify {
+        let problem = match node.map(|node| (node, node.truth())) {
+            Some((_, Some(false))) => return Verify::Nothing,
+            None | Some((_, Some(true))) => match authorities.verify() {
+                Ok(verify) => return verify,
+                Err(problem) => problem,
+            },
+            Some((node, None)) => {
+                let path = node.text().map(Path::new).filter(|path| path.exists());
+                let message = match path.map(authorities_at) {
+                    Some(Ok(verify)) => return verify,
+                    Some(Err(error)) => error.to_string(),
+                    None => "is neither true nor false, without quotes, nor a file or directory with certificate authorities".to_owned(),
+                };
+                self.problem("verify_ssl", message)
+            }
         };
-        Verify::File(path)
+        // What the environment names is the same for each module.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+        Verify::System
     }
 
     fn timeout(&mut self, node: &Node) -> Option<Duration> {
@@ -464,20 +528,24 @@ impl Reader<'_> {
 
     fn allowed(&mut self, node: &Node, allowed: &mut Allowed) {
         let entries = match &node.value {
-            Value::List(list) => list.iter().map(Node::text).collect(),
-            Value::Scalar { .. } => vec![node.text()],
-            Value::Mapping(_) => vec![None],
+            Value::List(list) => list.as_slice(),
+            Value::Scalar { .. } | Value::Mapping(_) => std::slice::from_ref(node),
         };
-        for entry in entries {
-            let Some(entry) = entry else {
+        for node in entries {
+            let Some(entry) = node.text() else {
                 self.complain(
                     "allow_targets",
                     "is no list; write one such as [\"pve1.example\", \"10.0.0.0/24\"]",
                 );
                 continue;
             };
-            if let Err(error) = allowed.add(entry) {
-                self.complain("allow_targets", error);
+            match allow(allowed, entry) {
+                Err(error) if entry.chars().all(may_be_in_host) => self.complain("allow_targets", error),
+                Err(_) => {
+                    let message = format!("in line {} is no host; write a name, an address or a range", node.line);
+                    self.complain("allow_targets", message);
+                }
+                Ok(()) => {}
             }
         }
     }
@@ -488,7 +556,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Modules, ConfigError> {
-        Modules::parse(text, Place::File("/pve.yml".into()), None)
+        Modules::parse(text.as_bytes(), Place::File("/pve.yml".into()), &[])
     }
 
     fn module(text: &str) -> Module {
@@ -504,10 +572,11 @@ mod tests {
     #[test]
     fn the_usual_files() {
         let token = module(TOKEN);
-        let Some(Credentials::Token { id, secret }) = &token.credentials else {
-            panic!("{token:?}")
+        let asks = |module: &Module| {
+            let Credentials { caller, secret } = module.credentials.clone().unwrap();
+            (caller.to_string(), secret.expose().to_owned())
         };
-        assert_eq!((id.as_str(), secret.expose()), ("a@pve!prom", "1234"));
+        assert_eq!(asks(&token), ("token a@pve!prom".to_owned(), "1234".to_owned()));
         assert_eq!(
             (&token.verify, token.port, token.timeout),
             (&Verify::System, 8006, None)
@@ -515,10 +584,7 @@ mod tests {
         let password = module(
             "default:\n  user: a@pam\n  password: 'x y'\n  verify_ssl: off\n  timeout: 2.5\n  port: 443\n  service: pve\n  backend: https\n",
         );
-        let Some(Credentials::Password { user, password: secret }) = &password.credentials else {
-            panic!("{password:?}")
-        };
-        assert_eq!((&**user, secret.expose()), ("a@pam", "x y"));
+        assert_eq!(asks(&password), ("user a@pam".to_owned(), "x y".to_owned()));
         assert_eq!(password.verify, Verify::Nothing);
         assert_eq!(
             (password.port, password.timeout),
@@ -550,17 +616,37 @@ mod tests {
                 "default.password: in line 1",
             ),
             ("default: {password: hunter2}\n", "default.user: is missing"),
-            ("default: {user: a, password: hunter2}\n", "no realm"),
             (
-                "default: {user: a@pve, token_name: b c, token_value: hunter2}\n",
-                "name no token",
+                "default: {user: hunter2, password: x}\n",
+                "default.user: is no user; write NAME@REALM",
+            ),
+            ("default: {user: a@p, password: hunter2}\n", "default.user: is no user"),
+            (
+                "default: {user: 'a@pve!x=hunter2', password: x}\n",
+                "default.user: is no user",
+            ),
+            (
+                "default: {user: a@pve, password: ''}\n",
+                "default.password: the text is empty",
+            ),
+            (
+                "default: {user: a@pve, password: \"hunter2\\thunter2\"}\n",
+                "default.password: the text holds more than one line, or control",
+            ),
+            (
+                "default: {user: a@pve, token_name: x=hunter2, token_value: hunter2}\n",
+                "default.token_name: names no token",
+            ),
+            (
+                "default: {user: a@pve, token_name: prom, token_value: a@pve!other=hunter2}\n",
+                "holds the secret of token a@pve!other",
             ),
             (
                 "default: {user: a@pve, token_name: bc}\n",
                 "default.token_value: is missing",
             ),
             (
-                "default: {user: a@pve, token_name: bc, token_value: 'hunter2 '}\n",
+                "default: {user: a@pve, token_name: bc, token_value: 'hunter2 hunter2'}\n",
                 "white space",
             ),
             (
@@ -578,7 +664,21 @@ mod tests {
                 "default: {user: a@pve, allow_targets: {a: b}}\n",
                 "default.allow_targets: is no list",
             ),
+            (
+                "default:\n  user: a@pve\n  allow_targets:\n    password: hunter2\n",
+                "default.allow_targets: is no list",
+            ),
+            (
+                "default:\n  user: a@pve\n  allow_targets:\n  - >\n    password: hunter2\n",
+                "default.allow_targets: in line 5 is no host",
+            ),
             ("default: {user: a@pve, allow_targets: [10.0.0.0/33]}\n", "no range"),
+            ("default: {user: a@pve, pasword: }\n", "default.pasword: is unknown"),
+            (
+                "default: {user: a@pve, password:hunter2}\n",
+                "default.a key in line 1: is unknown",
+            ),
+            ("'password: hunter2': 1\n", "module in line 1: Invalid config"),
             (
                 "default: {user: a@pve, verify_ssl: no, allow_targets: [10.0.0.0/24]}\n",
                 "default.allow_targets: a range",
@@ -623,15 +723,6 @@ mod tests {
         let module = &modules.modules["home"];
         assert_eq!(module.verify, Verify::Nothing);
         assert!(module.allowed.allows(&"pve2:443".parse().unwrap(), 8006));
-        let with_authorities = environment(&[
-            ("PVE_USER", "a@pve"),
-            ("PVE_PASSWORD", "x"),
-            ("REQUESTS_CA_BUNDLE", "/ca.pem"),
-        ]);
-        assert_eq!(
-            with_authorities.unwrap().modules["default"].verify,
-            Verify::File("/ca.pem".into())
-        );
         assert!(
             environment(&[("PVE_PASSWORD", "x")])
                 .unwrap_err()
@@ -644,5 +735,80 @@ mod tests {
                 .to_string()
                 .contains("PVE_PASSWORD")
         );
+        for (pairs, expected) in [
+            (
+                [("PVE_USER", "a"), ("PVE_PASSWORD", "hunter2")],
+                "variable PVE_USER: is no user",
+            ),
+            (
+                [("PVE_USER", "a@pve"), ("PVE_PASSWORD", "hunter2\n\n")],
+                "variable PVE_PASSWORD: the text holds",
+            ),
+        ] {
+            let error = environment(&pairs).unwrap_err().to_string();
+            assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    /// The trust of a module with this `verify_ssl`, where the environment names these authorities.
+    fn trust(verify_ssl: &str, bundle: &str) -> Result<Verify, String> {
+        let environment = [("REQUESTS_CA_BUNDLE".to_owned(), bundle.to_owned())];
+        let text = format!("{TOKEN}  verify_ssl: {verify_ssl}\n");
+        let parsed = Modules::parse(text.as_bytes(), Place::File("/pve.yml".into()), &environment);
+        let mut modules = parsed.map_err(|error| error.to_string())?;
+        Ok(modules.modules.remove("default").unwrap().verify)
+    }
+
+    #[test]
+    fn authorities_are_read_at_the_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        let certificate = || {
+            let names = vec!["pve1.example".to_owned()];
+            rcgen::generate_simple_self_signed(names).unwrap().cert.pem()
+        };
+        std::fs::write(at("ca.pem"), certificate()).unwrap();
+        std::fs::write(at("none.pem"), "nothing").unwrap();
+        assert_eq!(trust("true", "").unwrap(), Verify::System);
+        let bundle = trust("true", &at("ca.pem")).unwrap();
+        assert!(matches!(&bundle, Verify::File(path, _) if path.ends_with("ca.pem")));
+        assert_eq!(trust(&at("ca.pem"), "/none").unwrap(), bundle);
+        assert_eq!(trust("false", "/none").unwrap(), Verify::Nothing, "nobody needs it");
+        let variable = "environment variable REQUESTS_CA_BUNDLE: cannot read certificates from /none";
+        for (verify_ssl, bundle, expected) in [
+            ("true", "/none", variable),
+            ("true", &*at("none.pem"), "none.pem holds no certificate authority"),
+            ("/none", "", "default.verify_ssl: is neither true nor false"),
+            (&*at("none.pem"), "", "none.pem holds no certificate authority"),
+            (&*at(""), "", "openssl rehash"),
+        ] {
+            let error = trust(verify_ssl, bundle).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+
+        // A directory as requests takes it, and OpenSSL reads it.
+        std::fs::rename(at("ca.pem"), at("0a1b2c3d.0")).unwrap();
+        let Verify::File(_, certificates) = trust(&at(""), "").unwrap() else {
+            panic!()
+        };
+        assert_eq!(certificates.len(), 1);
+
+        // Renewed under the same name they are others.
+        std::fs::write(at("0a1b2c3d.0"), certificate()).unwrap();
+        assert_ne!(trust(&at(""), "").unwrap(), Verify::File(at("").into(), certificates));
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pve.yml");
+        let file = File::create(&path).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let error = Modules::load(&path, &[]).unwrap_err().to_string();
+        assert!(error.contains("larger than any configuration"), "{error}");
+        let error = Modules::parse(b"a: \xff\n", Place::Nowhere, &[])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("UTF-8"), "{error}");
     }
 }

@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::compat::collector::{Collector, Collectors};
-use crate::compat::config::{DEFAULT_MODULE, Module, Modules, Verify};
+use crate::compat::config::{DEFAULT_MODULE, Module, Modules};
 use crate::compat::held::{HeldTarget, Wanted};
 use crate::compat::parameters::{Nodes, Parameters};
 use crate::compat::targets::{Allowed, PVE_PORT, Target};
@@ -142,29 +142,24 @@ struct Origin {
 }
 
 enum Whose {
-    /// A module, whatever it allows, and what its file of authorities held: a renewed file of the same name is another trust.
-    Module(Box<Module>, Option<Vec<u8>>),
+    /// A module, whatever it allows.
+    Module(Box<Module>),
     Cluster(Arc<ClusterSources>),
 }
 
 impl Whose {
     fn module(module: &Module) -> Self {
-        let authorities = match &module.verify {
-            Verify::File(path) => std::fs::read(path).ok(),
-            _ => None,
-        };
-        let module = Module {
+        Self::Module(Box::new(Module {
             allowed: Allowed::default(),
             ..module.clone()
-        };
-        Self::Module(Box::new(module), authorities)
+        }))
     }
 }
 
 impl PartialEq for Whose {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Module(one, trust), Self::Module(other, trusts)) => one == other && trust == trusts,
+            (Self::Module(one), Self::Module(other)) => one == other,
             (Self::Cluster(one), Self::Cluster(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }

@@ -15,6 +15,7 @@ use super::secret::{Secret, SecretError, SecretSource};
 use super::settings::SourceSettings;
 use super::token_id::TokenId;
 use super::user_id::{Caller, UserId};
+use crate::compat::config::allow;
 use crate::compat::targets::Allowed;
 use crate::sources::name::SourceName;
 
@@ -129,7 +130,7 @@ fn tag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Strin
 fn allowed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Allowed, D::Error> {
     let mut allowed = Allowed::default();
     for entry in Vec::<String>::deserialize(deserializer)? {
-        allowed.add(&entry).map_err(serde::de::Error::custom)?;
+        allow(&mut allowed, &entry).map_err(serde::de::Error::custom)?;
     }
     Ok(allowed)
 }

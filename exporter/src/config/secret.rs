@@ -203,6 +203,13 @@ pub enum SecretSource {
         /// Its value.
         secret: Secret,
     },
+    /// A configuration that holds the secret itself.
+    Given {
+        /// Where it stands there, for messages.
+        origin: String,
+        /// The secret.
+        secret: Secret,
+    },
 }
 
 impl SecretSource {
@@ -226,6 +233,7 @@ impl SecretSource {
             Self::Environment { variable, secret } => {
                 (secret.expose().to_owned(), format!("environment variable {variable}"))
             }
+            Self::Given { origin, secret } => (secret.expose().to_owned(), origin.clone()),
         };
         match caller {
             Caller::Token(token_id) => accept(&text, token_id, &origin),
@@ -242,6 +250,9 @@ impl fmt::Debug for SecretSource {
                 .debug_struct("Environment")
                 .field("variable", variable)
                 .finish_non_exhaustive(),
+            Self::Given { origin, secret: _ } => {
+                f.debug_struct("Given").field("origin", origin).finish_non_exhaustive()
+            }
         }
     }
 }

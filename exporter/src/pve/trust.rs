@@ -1,6 +1,7 @@
 //! Which certificate of a PVE node is trusted: by certificate authorities, by fingerprint, or none checked at all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -29,7 +30,7 @@ pub struct Trust {
 pub enum Authorities {
     /// Whom the operating system trusts.
     System,
-    /// Those in a PEM file, such as `/etc/pve/pve-root-ca.pem`, and no others.
+    /// Those in a PEM file, such as `/etc/pve/pve-root-ca.pem`, or in a directory as OpenSSL reads it, and no others.
     File(PathBuf),
     /// Nobody.
     Nobody,
@@ -120,7 +121,57 @@ fn system_roots() -> Vec<CertificateDer<'static>> {
     rustls_native_certs::load_native_certs().certs
 }
 
+/// The certificate authorities at `path`, which is a PEM file or a directory of such, as `openssl rehash` names them.
+///
+/// # Errors
+/// When there are none, or they cannot be read.
+pub fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let certificates = read_pem(path)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    authorities(&certificates, &path.display().to_string(), &provider)?;
+    Ok(certificates)
+}
+
 fn read_pem(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    if !path.is_dir() {
+        return read_pem_file(path);
+    }
+    let failed = |error: std::io::Error| TrustError::CaFile {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    };
+    let mut paths = std::fs::read_dir(path)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
+        .map_err(failed)?;
+    paths.retain(|path| path.file_name().and_then(OsStr::to_str).is_some_and(is_hash));
+    paths.sort();
+    let certificates: Vec<_> = paths
+        .iter()
+        // As OpenSSL does, which passes over what it cannot read.
+        .filter_map(|path| read_pem_file(path).ok())
+        .flatten()
+        .collect();
+    if certificates.is_empty() {
+        let problem = "it is a directory without any under such a name as `openssl rehash` gives".to_owned();
+        return Err(TrustError::CaFile {
+            path: path.to_owned(),
+            problem,
+        });
+    }
+    Ok(certificates)
+}
+
+/// Whether OpenSSL takes a file of a directory for one of certificate authorities: eight hexadecimal digits, a dot, and a number.
+fn is_hash(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(hash, number)| {
+        hash.len() == 8
+            && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+fn read_pem_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let failed = |error: rustls::pki_types::pem::Error| TrustError::CaFile {
         path: path.to_owned(),
         problem: error.to_string(),

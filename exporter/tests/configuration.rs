@@ -459,6 +459,10 @@ fn wrong_values_name_key_place_and_remedy() {
         ),
         ("sources = 3", "clusters.main.sources: wrong type"),
         (
+            "allow_targets = [\"10.0.0.0/8\", \"0.0.0.0/0\"]",
+            "clusters.main.allow_targets: \"0.0.0.0/0\" is every address there is",
+        ),
+        (
             "insecure_skip_verify = true\nca_file = \"token\"",
             "clusters.main.insecure_skip_verify: excludes fingerprints and ca_file",
         ),

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use url::Url;
@@ -299,9 +300,12 @@ pub(crate) fn named_address(text: &str) -> Option<SocketAddr> {
 /// Adds an entry of `allow_targets`.
 ///
 /// # Errors
-/// When it is neither a host nor a range.
+/// When it is neither a host nor a range, or is everybody.
 pub(crate) fn allow(allowed: &mut Allowed, entry: &str) -> Result<(), AllowError> {
     let entry = entry.trim();
+    if entry.parse().is_ok_and(|range: IpNet| range.prefix_len() == 0) {
+        return Err(AllowError::Everybody(entry.to_owned()));
+    }
     Ok(allowed.add(entry)?)
 }
 
@@ -311,6 +315,11 @@ pub(crate) enum AllowError {
     /// Neither a host nor a range.
     #[error(transparent)]
     Entry(#[from] EntryError),
+    /// Every address there is.
+    #[error(
+        "{0:?} is every address there is, and would give the credentials to anybody; write the ranges that the hosts are in, such as \"10.0.0.0/8\""
+    )]
+    Everybody(String),
 }
 
 /// The certificate authorities that the environment names for every program that asks with Python: the variable and its value.
@@ -673,6 +682,8 @@ mod tests {
                 "default.allow_targets: in line 5 is no host",
             ),
             ("default: {user: a@pve, allow_targets: [10.0.0.0/33]}\n", "no range"),
+            ("default: {user: a@pve, allow_targets: [10.0.0.0/0]}\n", "every address"),
+            ("default: {user: a@pve, allow_targets: ['::/0']}\n", "every address"),
             ("default: {user: a@pve, pasword: }\n", "default.pasword: is unknown"),
             (
                 "default: {user: a@pve, password:hunter2}\n",

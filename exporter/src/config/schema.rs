@@ -474,7 +474,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "allow_targets",
                 Kind::List("[\"pve7.example\", \"10.0.0.0/24\"]"),
                 "[]",
-                "The hosts that `/pve?target=` may ask with this token beside the endpoints: `host`, `host:port`, or a range of addresses, which excludes `insecure_skip_verify`.",
+                "The hosts that `/pve?target=` may ask with this token beside the endpoints: `host`, `host:port`, or a range of addresses, which excludes `insecure_skip_verify` and is not every address there is.",
             ),
         ],
     },

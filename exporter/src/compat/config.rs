@@ -42,6 +42,9 @@ const KEYS: [&str; 10] = [
     "allow_targets",
 ];
 
+/// What is dangerous about `verify_ssl: false`, and what to name instead; where follows.
+const UNVERIFIED: &str = "certificates are not checked: whoever is in between can read the credentials; name the authority of the cluster, its /etc/pve/pve-root-ca.pem,";
+
 /// More than any file has.
 const LARGEST: usize = 1 << 20;
 
@@ -175,6 +178,8 @@ impl Modules {
             };
             if module.credentials.is_none() {
                 warnings.push(format!("module {shown} has no credentials and cannot be scraped with"));
+            } else if module.verify == Verify::Nothing {
+                warnings.push(format!("module {shown}: {UNVERIFIED} in verify_ssl"));
             }
             modules.insert(name, module);
         }
@@ -227,11 +232,13 @@ impl Modules {
             note("PVE_ALLOW_TARGETS", problem.to_owned());
         }
         ConfigError::unless_empty(problems)?;
+        let warning =
+            (module.verify == Verify::Nothing).then(|| format!("PVE_VERIFY_SSL: {UNVERIFIED} in REQUESTS_CA_BUNDLE"));
         let name = get("PVE_MODULE").unwrap_or(DEFAULT_MODULE).to_owned();
         Ok(Self {
             place,
             modules: BTreeMap::from([(name, module)]),
-            warnings: Vec::new(),
+            warnings: warning.into_iter().collect(),
         })
     }
 }
@@ -608,7 +615,14 @@ mod tests {
         let modules = parse(&format!("x: &x {{verify_ssl: no}}\n{TOKEN}  <<: *x\n")).unwrap();
         assert_eq!(modules.modules["default"].verify, Verify::Nothing);
         assert!(modules.modules["x"].credentials.is_none());
-        assert_eq!(modules.warnings.len(), 1);
+        let [merged, unverified] = &*modules.warnings else {
+            panic!("{:?}", modules.warnings)
+        };
+        assert!(merged.starts_with("module x has no credentials"), "{merged}");
+        assert!(
+            unverified.starts_with("module default: certificates are not checked"),
+            "{unverified}"
+        );
     }
 
     #[test]
@@ -733,6 +747,13 @@ mod tests {
         .unwrap();
         let module = &modules.modules["home"];
         assert_eq!(module.verify, Verify::Nothing);
+        let [warning] = &*modules.warnings else {
+            panic!("{:?}", modules.warnings)
+        };
+        assert!(
+            warning.starts_with("PVE_VERIFY_SSL: certificates are not checked"),
+            "{warning}"
+        );
         assert!(module.allowed.allows(&"pve2:443".parse().unwrap(), 8006));
         assert!(
             environment(&[("PVE_PASSWORD", "x")])

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::pve::api::agent::Command;
+use crate::pve::login;
+
 /// Why a source has no new data: a label value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailureReason {
@@ -80,6 +83,12 @@ impl DecodeError {
     }
 }
 
+/// A call by its method and path: most are GET.
+fn sent(path: &str) -> String {
+    let posts = path == login::PATH || path.rsplit('/').next() == Some(Command::FreezeStatus.path());
+    format!("{} {path}", if posts { "POST" } else { "GET" })
+}
+
 /// A call that brought no usable answer. It never holds a secret.
 #[derive(Clone, Debug, Error)]
 pub enum ApiError {
@@ -100,7 +109,7 @@ pub enum ApiError {
         problem: String,
     },
     /// No answer in time.
-    #[error("no complete answer from {endpoint} to GET {path} within {limit:?}")]
+    #[error("no complete answer from {endpoint} to {} within {limit:?}", sent(.path))]
     Timeout {
         /// The endpoint's URL.
         endpoint: String,
@@ -118,7 +127,7 @@ pub enum ApiError {
         problem: String,
     },
     /// 403.
-    #[error("GET {path} is forbidden: {problem}")]
+    #[error("{} is forbidden: {problem}", sent(.path))]
     Forbidden {
         /// The path asked for.
         path: String,
@@ -126,13 +135,13 @@ pub enum ApiError {
         problem: String,
     },
     /// 501 for an unknown method: this PVE does not have the endpoint.
-    #[error("this PVE has no GET {path}")]
+    #[error("this PVE has no {}", sent(.path))]
     NotImplemented {
         /// The path asked for.
         path: String,
     },
     /// Any other status that is no success.
-    #[error("GET {path} answered {status} {problem}")]
+    #[error("{} answered {status} {problem}", sent(.path))]
     Status {
         /// The path asked for.
         path: String,
@@ -142,7 +151,7 @@ pub enum ApiError {
         problem: String,
     },
     /// A body that is not what the endpoint promises.
-    #[error("GET {path}: {problem}")]
+    #[error("{}: {problem}", sent(.path))]
     Decode {
         /// The path asked for.
         path: String,
@@ -150,7 +159,7 @@ pub enum ApiError {
         problem: DecodeError,
     },
     /// The connection broke within the body.
-    #[error("GET {path}: the answer broke off: {problem}")]
+    #[error("{}: the answer broke off: {problem}", sent(.path))]
     Incomplete {
         /// The path asked for.
         path: String,
@@ -158,7 +167,7 @@ pub enum ApiError {
         problem: String,
     },
     /// A body larger than the limit.
-    #[error("GET {path}: the body is larger than the limit of {limit} bytes")]
+    #[error("{}: the body is larger than the limit of {limit} bytes", sent(.path))]
     TooLarge {
         /// The path asked for.
         path: String,
@@ -204,5 +213,22 @@ impl ApiError {
             Self::Offline { .. } => FailureReason::Offline,
             Self::Socket { reason, .. } => *reason,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_told_by_their_method() {
+        let told = |path: &str| {
+            let (path, problem) = (path.to_owned(), "no".to_owned());
+            ApiError::Forbidden { path, problem }.to_string()
+        };
+        assert_eq!(told("/version"), "GET /version is forbidden: no");
+        assert_eq!(told("/access/ticket"), "POST /access/ticket is forbidden: no");
+        let agent = format!("/nodes/pve1/qemu/100/agent/{}", Command::FreezeStatus.path());
+        assert_eq!(told(&agent), format!("POST {agent} is forbidden: no"));
     }
 }

@@ -80,7 +80,8 @@ impl TryFrom<String> for Proxy {
     }
 }
 
-/// The URL of a PVE API: https, a host, and port 8006 where none is written.
+/// The URL of a PVE API: https, a host, and port 8006 where none is written. The dot at the end of an absolute name is left out:
+/// who asks for `target=pve1.example` means the same host, and so do certificates.
 ///
 /// # Errors
 ///
@@ -100,6 +101,14 @@ pub fn parse_endpoint(text: &str) -> Result<Url, UrlError> {
         }
     }
     only_host_and_port(text, &url)?;
+    let relative = url
+        .host_str()
+        .and_then(|host| host.strip_suffix('.'))
+        .map(str::to_owned);
+    if let Some(host) = relative {
+        url.set_host(Some(&host))
+            .map_err(|error| malformed(text, &error.to_string(), ENDPOINT))?;
+    }
     if url.port().is_none() && !names_port(text) && url.set_port(Some(PVE_PORT)).is_err() {
         return Err(malformed(text, "no host", ENDPOINT));
     }
@@ -127,7 +136,7 @@ fn parse(text: &str, example: &'static str, remedy: &'static str) -> Result<Url,
     }
     let url = Url::parse(text).map_err(|error| malformed(text, &error.to_string(), example))?;
     if let Some(Host::Domain(host)) = url.host()
-        && host.split('.').any(|label| label.is_empty() && !host.ends_with('.'))
+        && host.strip_suffix('.').unwrap_or(host).split('.').any(str::is_empty)
     {
         return Err(malformed(text, "empty label in the host", example));
     }
@@ -172,6 +181,8 @@ mod tests {
             ("https://pve1.example:8006", "https://pve1.example:8006/"),
             ("https://pve1:8443/", "https://pve1:8443/"),
             ("HTTPS://PVE1", "https://pve1:8006/"),
+            ("https://pve1.example.", "https://pve1.example:8006/"),
+            ("https://pve1.example.:443", "https://pve1.example/"),
             ("https://192.0.2.7", "https://192.0.2.7:8006/"),
             ("https://[2001:db8::7]", "https://[2001:db8::7]:8006/"),
             ("https://[2001:db8::443]", "https://[2001:db8::443]:8006/"),
@@ -196,6 +207,9 @@ mod tests {
             ("https://pve1:99999", "is not a URL"),
             ("https://2001:db8::7", "is not a URL"),
             ("https://pve..example", "empty label"),
+            ("https://pve..example.", "empty label"),
+            ("https://pve1..", "empty label"),
+            ("https://.", "empty label"),
         ] {
             let error = parse_endpoint(text).unwrap_err().to_string();
             assert!(error.contains(essential), "{text}: {error}");

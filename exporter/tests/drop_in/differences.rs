@@ -182,6 +182,24 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "A slip of the keyboard shows at once.",
     ),
     behaviour(
+        "whose certificate is trusted with `verify_ssl: true`",
+        "whoever is in the list of authorities that certifi brought along, or in `REQUESTS_CA_BUNDLE`",
+        "whomever the operating system trusts, or `REQUESTS_CA_BUNDLE`",
+        "What was added to the system's list counts. Without such a list, as in a bare container, name a file.",
+    ),
+    behaviour(
+        "`REQUESTS_CA_BUNDLE` or `verify_ssl` that names no authorities, a user without realm, a password of several lines",
+        "500 for each scrape",
+        "refused at the start",
+        "A slip shows at once.",
+    ),
+    behaviour(
+        "`verify_ssl: false`",
+        "no word",
+        "a warning at the start",
+        "Whoever is in between can read the credentials.",
+    ),
+    behaviour(
         "a `pve.yml` that everybody may read",
         "-",
         "a warning at the start",

@@ -524,7 +524,10 @@ fn no_cluster_is_answered_with_the_example() {
         "[clusters.main]\nendpoints = ",
         "token_file = ",
     ]);
-    Fixture::without_file().refused(&["/etc/pve-exporter/config.toml does not exist", "[clusters.main]"]);
+    Fixture::without_file().refused(&[
+        "/etc/pve-exporter/config.toml does not exist, nor does /etc/prometheus/pve.yml",
+        "[clusters.main]",
+    ]);
 }
 
 #[test]

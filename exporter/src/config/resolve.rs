@@ -148,7 +148,8 @@ impl<'a> Resolver<'a> {
     fn no_cluster(&mut self) {
         let place = self.layers.file.clone().map_or(Place::Nowhere, Place::File);
         let missing = if self.layers.file.is_none() {
-            format!(" and {DEFAULT_PATH} does not exist")
+            let theirs = crate::compat::config::DEFAULT_PATH;
+            format!(" and {DEFAULT_PATH} does not exist, nor does {theirs} of prometheus-pve-exporter")
         } else {
             String::new()
         };

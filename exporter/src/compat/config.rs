@@ -308,8 +308,15 @@ pub(crate) fn named_address(text: &str) -> Option<SocketAddr> {
 ///
 /// # Errors
 /// When it is neither a host nor a range, or is everybody.
-pub(crate) fn allow(allowed: &mut Allowed, entry: &str) -> Result<(), AllowError> {
+pub fn allow(allowed: &mut Allowed, entry: &str) -> Result<(), AllowError> {
     let entry = entry.trim();
+    // 10.0.0.060 ends in 60 for some readers and in 48 for others.
+    if entry
+        .split_once('/')
+        .is_some_and(|(address, _)| address.parse::<IpAddr>().is_err())
+    {
+        return Err(EntryError::Range(entry.to_owned()).into());
+    }
     if entry.parse().is_ok_and(|range: IpNet| range.prefix_len() == 0) {
         return Err(AllowError::Everybody(entry.to_owned()));
     }
@@ -318,7 +325,7 @@ pub(crate) fn allow(allowed: &mut Allowed, entry: &str) -> Result<(), AllowError
 
 /// An entry of `allow_targets` that is not taken.
 #[derive(Debug, Error)]
-pub(crate) enum AllowError {
+pub enum AllowError {
     /// Neither a host nor a range.
     #[error(transparent)]
     Entry(#[from] EntryError),
@@ -696,6 +703,7 @@ mod tests {
                 "default.allow_targets: in line 5 is no host",
             ),
             ("default: {user: a@pve, allow_targets: [10.0.0.0/33]}\n", "no range"),
+            ("default: {user: a@pve, allow_targets: [10.0.0.060/30]}\n", "no range"),
             ("default: {user: a@pve, allow_targets: [10.0.0.0/0]}\n", "every address"),
             ("default: {user: a@pve, allow_targets: ['::/0']}\n", "every address"),
             ("default: {user: a@pve, pasword: }\n", "default.pasword: is unknown"),

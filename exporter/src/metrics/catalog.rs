@@ -380,6 +380,10 @@ pub fn lint(entry: &Entry) -> Vec<String> {
     labels.sort_unstable();
     labels.dedup();
     demand(labels.len() == entry.labels.len(), "a label stands twice");
+    demand(
+        !labels.iter().any(|label| ["job", "instance"].contains(label)),
+        "a label that Prometheus gives to targets, and renames to exported_ here",
+    );
     faults
 }
 
@@ -458,9 +462,9 @@ mod tests {
             name: "pve_guest_cpuPercent",
             kind: "counter",
             unit: Unit::Ratio,
-            labels: vec!["a", "a"],
+            labels: vec!["a", "a", "job"],
             help: "x",
         };
-        assert_eq!(lint(&entry).len(), 5);
+        assert_eq!(lint(&entry).len(), 6);
     }
 }

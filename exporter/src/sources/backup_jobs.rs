@@ -60,7 +60,7 @@ fn job(row: api::cluster_backup::Row<'_>, cluster: &str) -> BackupJob {
         kept.keep_yearly,
     ];
     BackupJob {
-        identity: Identity::new(&[("pve_cluster", cluster), ("job", &row.id)]),
+        identity: Identity::new(&[("pve_cluster", cluster), ("job_id", &row.id)]),
         // PVE asks in this order what selects the guests.
         selection: if !row.pool.is_empty() {
             "pool"
@@ -129,7 +129,7 @@ mod tests {
             {"id":"a","prune-backups":{"keep-last":"0"}}]}"#;
         let jobs = convert(body, "main").unwrap();
         assert_eq!(jobs.damaged_rows, 3);
-        assert_eq!(jobs.jobs[0].identity.pairs(), b"pve_cluster=\"main\",job=\"a\"");
+        assert_eq!(jobs.jobs[0].identity.pairs(), b"pve_cluster=\"main\",job_id=\"a\"");
         let facts = facts(body);
         assert_eq!(facts[0], ("", "  ".to_owned(), true, None, false));
         assert_eq!(facts[1], ("all", "  ".to_owned(), false, None, false));

@@ -106,7 +106,7 @@ pub(super) fn job_id(id: &str) -> Option<JobId> {
 pub(super) fn identity(cluster: &str, kind: Option<GuestKind>, JobId { vmid, number }: JobId) -> Identity {
     let id = kind.map_or_else(String::new, |kind| format!("{}/{vmid}", kind.as_str()));
     let job = format!("{vmid}-{number}");
-    Identity::new(&[("pve_cluster", cluster), ("id", &id), ("job", &job)])
+    Identity::new(&[("pve_cluster", cluster), ("id", &id), ("job_id", &job)])
 }
 
 #[cfg(test)]
@@ -128,13 +128,13 @@ mod tests {
         let [disabled, failing] = &*node.states else {
             panic!("{node:?}")
         };
-        assert_eq!(labels(disabled), r#"pve_cluster="main",id="qemu/102",job="102-0""#);
+        assert_eq!(labels(disabled), r#"pve_cluster="main",id="qemu/102",job_id="102-0""#);
         assert_eq!(times(disabled), [None; 3], "never run; its next_sync is 9000");
         assert_eq!(
             (disabled.last_duration, disabled.failures, disabled.error),
             (None, Some(0), false)
         );
-        assert_eq!(labels(failing), r#"pve_cluster="main",id="lxc/200",job="200-0""#);
+        assert_eq!(labels(failing), r#"pve_cluster="main",id="lxc/200",job_id="200-0""#);
         assert_eq!(times(failing), [None, Some(1_795_151_340), Some(1_795_151_940)]);
         assert_eq!(
             (failing.last_duration, failing.failures, failing.error, failing.running),
@@ -186,8 +186,8 @@ mod tests {
         assert_eq!(
             identities,
             [
-                r#"pve_cluster="main",job="200-9""#,
-                r#"pve_cluster="main",id="lxc/200",job="200-10""#
+                r#"pve_cluster="main",job_id="200-9""#,
+                r#"pve_cluster="main",id="lxc/200",job_id="200-10""#
             ]
         );
         assert_eq!((node.states[1].last_sync, node.states[1].failures), (None, None));

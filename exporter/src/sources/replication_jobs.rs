@@ -110,8 +110,8 @@ mod tests {
         let [disabled, failing] = &*jobs.jobs else {
             panic!("{jobs:?}")
         };
-        assert_eq!(labels(disabled), r#"pve_cluster="main",id="qemu/102",job="102-0""#);
-        assert_eq!(labels(failing), r#"pve_cluster="main",id="lxc/200",job="200-0""#);
+        assert_eq!(labels(disabled), r#"pve_cluster="main",id="qemu/102",job_id="102-0""#);
+        assert_eq!(labels(failing), r#"pve_cluster="main",id="lxc/200",job_id="200-0""#);
         assert_eq!((disabled.enabled, failing.enabled), (false, true));
         assert_eq!(
             (&*failing.source, &*failing.target, &*failing.schedule, &*failing.plugin),
@@ -136,7 +136,10 @@ mod tests {
         let identities: Vec<_> = jobs.jobs.iter().map(labels).collect();
         assert_eq!(
             identities,
-            [r#"pve_cluster="main",job="100-0""#, r#"pve_cluster="main",job="200-0""#]
+            [
+                r#"pve_cluster="main",job_id="100-0""#,
+                r#"pve_cluster="main",job_id="200-0""#
+            ]
         );
     }
 

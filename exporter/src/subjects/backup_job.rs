@@ -27,7 +27,7 @@ pub struct BackupJob {
 impl Subject for BackupJob {
     const NAME: &'static str = "backup job";
     const ROWS: &'static str = "one per backup job of the cluster";
-    const LABELS: &'static [&'static str] = &["pve_cluster", "job"];
+    const LABELS: &'static [&'static str] = &["pve_cluster", "job_id"];
     const TABLE: &'static [Metric<Self>] = &[
         Metric::info(
             "pve_backup_job_info",

@@ -64,7 +64,7 @@ pub struct ReplicationState {
 impl Subject for ReplicationJob {
     const NAME: &'static str = "replication job";
     const ROWS: &'static str = "one per replication job that the token may see";
-    const LABELS: &'static [&'static str] = &["pve_cluster", "id", "job"];
+    const LABELS: &'static [&'static str] = &["pve_cluster", "id", "job_id"];
     const TABLE: &'static [Metric<Self>] = &[
         Metric::info(
             "pve_replication_job_info",
@@ -94,7 +94,7 @@ impl Subject for ReplicationJob {
 impl Subject for ReplicationState {
     const NAME: &'static str = "replication state";
     const ROWS: &'static str = "one per replication job whose guest is on a node that answers";
-    const LABELS: &'static [&'static str] = &["pve_cluster", "id", "job"];
+    const LABELS: &'static [&'static str] = &["pve_cluster", "id", "job_id"];
     const TABLE: &'static [Metric<Self>] = &[
         Metric::gauge(
             "pve_replication_job_last_sync_timestamp_seconds",

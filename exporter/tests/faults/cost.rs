@@ -204,9 +204,9 @@ pub(crate) fn lost_with(before: &Exposition, sample: &Sample, node: &str) -> boo
 }
 
 fn replicates_to(before: &Exposition, sample: &Sample, node: &str) -> bool {
-    let job = sample.label("job").unwrap_or_default();
+    let job = sample.label("job_id").unwrap_or_default();
     before
-        .value("pve_replication_job_info", &[("job", job), ("target", node)])
+        .value("pve_replication_job_info", &[("job_id", job), ("target", node)])
         .is_some()
 }
 

@@ -4,7 +4,7 @@ use crate::support::simulated::Simulated;
 use crate::support::strict::Exposition;
 
 fn of(seen: &Exposition, name: &str, job: &str) -> Option<f64> {
-    seen.value(&format!("pve_replication_job_{name}"), &[("job", job)])
+    seen.value(&format!("pve_replication_job_{name}"), &[("job_id", job)])
 }
 
 fn point(seen: &Exposition, id: &str) -> Option<f64> {
@@ -65,13 +65,13 @@ async fn a_guest_that_has_migrated_is_replicated_the_other_way() {
     let seen = pve.settle().await;
     let jobs = |seen: &Exposition| {
         seen.samples("pve_replication_job_info")
-            .filter(|sample| sample.label("job") == Some("100-0"))
+            .filter(|sample| sample.label("job_id") == Some("100-0"))
             .count()
     };
     assert_eq!(
         seen.value(
             "pve_replication_job_info",
-            &[("job", "100-0"), ("source", "pve1"), ("target", "pve3")]
+            &[("job_id", "100-0"), ("source", "pve1"), ("target", "pve3")]
         ),
         Some(1.0)
     );
@@ -81,7 +81,7 @@ async fn a_guest_that_has_migrated_is_replicated_the_other_way() {
         assert_eq!(jobs(&seen), 1);
         assert!(
             seen.samples("pve_replication_job_running")
-                .filter(|sample| sample.label("job") == Some("100-0"))
+                .filter(|sample| sample.label("job_id") == Some("100-0"))
                 .count()
                 <= 1
         );
@@ -90,7 +90,7 @@ async fn a_guest_that_has_migrated_is_replicated_the_other_way() {
     assert_eq!(
         seen.value(
             "pve_replication_job_info",
-            &[("job", "100-0"), ("source", "pve3"), ("target", "pve1")]
+            &[("job_id", "100-0"), ("source", "pve3"), ("target", "pve1")]
         ),
         Some(1.0)
     );

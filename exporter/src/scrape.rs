@@ -186,9 +186,11 @@ impl Exporter {
                 if !same || new.guest_telemetry != before.guest_telemetry {
                     tracing::warn!("changes in [web], [log] and [guest_telemetry] take effect with the next start");
                 }
-                tracing::info!(serving = loaded.serving(), "configuration reloaded");
+                let serving = loaded.serving();
                 *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
                 self.configuration_ok.store(true, Ordering::Relaxed);
+                // Whoever waits for this line finds the new one.
+                tracing::info!(serving, "configuration reloaded");
             }
             Err(problem) => {
                 tracing::error!(%problem, "the new configuration is broken, the old one stays in use");

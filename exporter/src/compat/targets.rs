@@ -51,14 +51,16 @@ impl FromStr for Target {
             return Err(error());
         }
         // As the URL of the request is read, so that no two spellings of an address are two hosts.
+        let host = host.strip_suffix('.').unwrap_or(host);
+        // `011..` would be the name `011` here and the address 0.0.0.9 to who asks it.
+        if host.split('.').any(str::is_empty) {
+            return Err(error());
+        }
         let host = match Host::parse(host).map_err(|_| error())? {
             Host::Ipv4(address) => canonical(IpAddr::V4(address)),
             Host::Ipv6(address) => canonical(IpAddr::V6(address)),
-            Host::Domain(name) => Host::Domain(name.trim_end_matches('.').to_owned()),
+            Host::Domain(name) => Host::Domain(name),
         };
-        if host == Host::Domain(String::new()) {
-            return Err(error());
-        }
         Ok(Self { host, port })
     }
 }
@@ -263,7 +265,16 @@ mod tests {
     #[test]
     fn entries_that_are_neither() {
         let mut allowed = Allowed::default();
-        for entry in ["10.0.0.0/33", "pve1/24", "*.example", "", "https://pve1"] {
+        for entry in [
+            "10.0.0.0/33",
+            "pve1/24",
+            "*.example",
+            "",
+            ".",
+            "011..",
+            "a..b",
+            "https://pve1",
+        ] {
             assert!(allowed.add(entry).is_err(), "{entry}");
         }
         assert!(!allowed.has_range());

@@ -1,9 +1,15 @@
 //! Reads the exporter's own process, and the name of its machine, from `/proc`.
 
+use std::sync::OnceLock;
+
 use procfs::WithCurrentSystemInfo as _;
 
 use crate::metrics::labels::Identity;
 use crate::subjects::process::Process;
+
+/// When the machine booted, in Unix seconds. Read once: the kernel reckons it from the clock, so that it moves where that is set,
+/// and a start that moves is taken for another start.
+static BOOT: OnceLock<Option<u64>> = OnceLock::new();
 
 /// Reads `/proc/self`; what cannot be read is absent.
 #[must_use]
@@ -13,7 +19,8 @@ pub fn read() -> Process {
     #[expect(clippy::cast_precision_loss, reason = "ticks and seconds stay far below 2^53")]
     let (ticks, boot) = (
         procfs::ticks_per_second() as f64,
-        procfs::boot_time_secs().ok().map(|boot| boot as f64),
+        BOOT.get_or_init(|| procfs::boot_time_secs().ok())
+            .map(|boot| boot as f64),
     );
     #[expect(clippy::cast_precision_loss, reason = "as above")]
     let seconds = |count: u64| count as f64 / ticks;
